@@ -1,0 +1,159 @@
+/*
+ * arena - bump allocation in growing chunks. Memory comes zeroed. Running out
+ * of it ends the program through abort(): every caller would do so.
+ */
+#include "base/arena.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK ((size_t)64 << 10)
+
+struct chunk {
+	struct chunk *next;
+	size_t used, size;
+	_Alignas(16) char data[];
+};
+
+struct arena {
+	struct chunk *head;
+};
+
+/**
+ * arena_new - an empty arena
+ *
+ * Return: the arena, never NULL. Give it back with arena_free().
+ */
+struct arena *arena_new(void)
+{
+	struct arena *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		abort();
+	return a;
+}
+
+/**
+ * arena_free - give back an arena and all that came from it
+ * @a: the arena, or NULL
+ */
+void arena_free(struct arena *a)
+{
+	if (!a)
+		return;
+	while (a->head) {
+		struct chunk *c = a->head;
+
+		a->head = c->next;
+		free(c);
+	}
+	free(a);
+}
+
+/**
+ * arena_alloc - zeroed memory, aligned to 16
+ * @a: the arena
+ * @size: bytes
+ *
+ * Return: the memory, never NULL.
+ */
+void *arena_alloc(struct arena *a, size_t size)
+{
+	struct chunk *c = a->head;
+
+	if (size > SIZE_MAX / 2)
+		abort();
+	size = (size + 15) & ~(size_t)15;
+	if (!c || c->size - c->used < size) {
+		size_t want = size > CHUNK ? size : CHUNK;
+
+		c = calloc(1, sizeof(*c) + want);
+		if (!c)
+			abort();
+		c->size = want;
+		/* A large piece of its own leaves the current chunk in use. */
+		if (a->head && size > CHUNK / 2) {
+			c->next = a->head->next;
+			a->head->next = c;
+		} else {
+			c->next = a->head;
+			a->head = c;
+		}
+	}
+	c->used += size;
+	return c->data + c->used - size;
+}
+
+/**
+ * arena_memdup - a copy of some bytes
+ * @a: the arena
+ * @p: what to copy
+ * @size: bytes
+ *
+ * Return: the copy, never NULL.
+ */
+void *arena_memdup(struct arena *a, const void *p, size_t size)
+{
+	void *out = arena_alloc(a, size);
+
+	if (size)
+		memcpy(out, p, size);
+	return out;
+}
+
+/**
+ * arena_grow - a larger copy of a piece; the old one stays until the end
+ * @a: the arena
+ * @old: the piece, or NULL
+ * @old_size: its bytes
+ * @new_size: bytes wanted
+ *
+ * Return: the new piece, its tail zeroed.
+ */
+void *arena_grow(struct arena *a, void *old, size_t old_size, size_t new_size)
+{
+	void *out = arena_alloc(a, new_size);
+
+	if (old_size)
+		memcpy(out, old, old_size);
+	return out;
+}
+
+/**
+ * arena_strdup - a copy of a string
+ * @a: the arena
+ * @s: the string
+ *
+ * Return: the copy, never NULL.
+ */
+char *arena_strdup(struct arena *a, const char *s)
+{
+	return arena_memdup(a, s, strlen(s) + 1);
+}
+
+/**
+ * arena_printf - a formatted string
+ * @a: the arena
+ * @fmt: as for printf(3)
+ *
+ * Return: the string, never NULL.
+ */
+char *arena_printf(struct arena *a, const char *fmt, ...)
+{
+	va_list ap, again;
+	char *out;
+	int n;
+
+	va_start(ap, fmt);
+	va_copy(again, ap);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		abort();
+	out = arena_alloc(a, (size_t)n + 1);
+	vsnprintf(out, (size_t)n + 1, fmt, again);
+	va_end(again);
+	return out;
+}

@@ -1,0 +1,67 @@
+/*
+ * cleanup - what a run that was killed has left behind is removed: the code
+ * and the memory that stand in tasks of a tree.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "cmd/cmd.h"
+#include "kernel/remote.h"
+
+static void add_children(struct arena *a, pid_t pid, pid_t **list, size_t *n)
+{
+	char *path = arena_printf(a, "/proc/%d/task/%d/children", pid, pid);
+	FILE *f = fopen(path, "re");
+	int child;
+
+	if (!f)
+		return;
+	while (fscanf(f, "%d", &child) == 1 && child > 0)
+		arena_push(a, *list, *n) = child;
+	fclose(f);
+}
+
+static int rescue(struct cmd *c, pid_t pid)
+{
+	int ret = remote_rescue(pid);
+
+	if (ret == -EPERM)
+		return fail(c->r, "rescue", EPERM,
+			    "pid %d: cannot be traced, or the run that works on it is alive", pid);
+	if (ret < 0)
+		return fail(c->r, "rescue", -ret, "pid %d: removing what was left in it", pid);
+	return 0;
+}
+
+/**
+ * cmd_cleanup - `criu-lite cleanup [-t PID]`
+ * @c: the run
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int cmd_cleanup(struct cmd *c)
+{
+	struct arena *a = c->o->arena;
+	pid_t *list = NULL;
+	size_t n = 0;
+	int ret = 0, err;
+
+	session_log_stderr(c);
+	if (!c->o->tree) {
+		if (!c->o->json)
+			puts("Nothing to clean up; -t PID looks into the tasks of a tree.");
+		return 0;
+	}
+	c->pid = (pid_t)c->o->tree;
+	arena_push(a, list, n) = c->pid;
+	for (size_t i = 0; i < n; i++) {
+		add_children(a, list[i], &list, &n);
+		err = rescue(c, list[i]);
+		/* A task that has gone meanwhile is clean, but not the one asked for. */
+		if (err < 0 && (err != -ESRCH || i == 0))
+			ret = ret < 0 ? ret : err;
+	}
+	return ret;
+}

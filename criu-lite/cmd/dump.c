@@ -1,0 +1,80 @@
+/*
+ * dump - the subcommand: a process tree to images. A signal that ends the
+ * program undoes the dump: the kernel releases what was traced.
+ */
+#include <string.h>
+
+#include "cmd/cmd.h"
+#include "cmd/progress.h"
+#include "cmd/stats.h"
+#include "dump/dump.h"
+
+struct dump_run {
+	struct cmd *c;
+	struct progress bar;
+};
+
+static int on_action(void *arg, const char *name)
+{
+	struct dump_run *run = arg;
+	int ret = action_run(run->c, name, run->c->pid);
+
+	/* CRIU ends with the status of a post-dump script that refuses. */
+	if (!strcmp(name, "post-dump"))
+		run->c->veto = ret & 0x7f;
+	return ret;
+}
+
+static void on_progress(void *arg, uint64_t done, uint64_t total)
+{
+	progress_step(&((struct dump_run *)arg)->bar, done, total);
+}
+
+/**
+ * cmd_dump - `criu-lite dump`
+ * @c: the run
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int cmd_dump(struct cmd *c)
+{
+	const struct options *o = c->o;
+	struct dump_run run = { .c = c };
+	struct dump_stats stats = { 0 };
+	struct dump_opts opts = {
+		.pid = (pid_t)o->tree,
+		.final = o->leave_running ? DUMP_LEAVE_RUNNING :
+			 o->leave_stopped ? DUMP_LEAVE_STOPPED :
+					    DUMP_KILL,
+		.shell_job = o->shell_job,
+		.tcp_established = o->tcp_established,
+		.file_locks = o->file_locks,
+		.link_remap = o->link_remap,
+		.ext_unix_sk = o->ext_unix_sk,
+		.evasive_devices = o->evasive_devices,
+		.ghost_limit = o->ghost_limit,
+		.timeout = o->timeout,
+		.progress = on_progress,
+		.action = on_action,
+		.arg = &run,
+	};
+	int ret;
+
+	c->pid = opts.pid;
+	ret = session_open(c, "dump.log");
+	if (ret < 0)
+		return ret;
+	opts.images_fd = c->images_fd;
+	progress_start(&run.bar, "dump");
+	ret = dump_tree(&opts, c->r, &stats);
+	progress_end(&run.bar);
+	if (ret < 0) {
+		log_error(c->r, "Dumping FAILED.");
+		return ret;
+	}
+	c->veto = 0;
+	stats_dump(c, &stats);
+	session_ready(c);
+	log_info(c->r, "Dumping finished successfully");
+	return 0;
+}

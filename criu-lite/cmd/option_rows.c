@@ -1,0 +1,128 @@
+/*
+ * option_rows - every option, by one declarative table: those honoured, those
+ * that only permit something, and those of CRIU 4.2 that are refused by name.
+ */
+#include "cmd/options.h"
+
+#define DUMP      VERB_BIT(dump)
+#define RESTORE   VERB_BIT(restore)
+#define CHECK     VERB_BIT(check)
+#define CYCLE     VERB_BIT(cycle)
+#define SEEING    (VERB_BIT(state) | VERB_BIT(diff))
+#define RUNS      (DUMP | RESTORE | CYCLE)
+#define FIELD(f)  .field = offsetof(struct options, f)
+
+#define FLAG(n, l, f, v, h) \
+	{ .name = n, .letter = l, .type = OPT_FLAG, FIELD(f), .verbs = v, .help = h }
+#define VALUE(n, l, t, a, f, v, h) \
+	{ .name = n, .letter = l, .type = t, .arg = a, FIELD(f), .verbs = v, .help = h }
+#define WORD(n, a, w, l, v, h)                                                              \
+	{                                                                                   \
+		.name = n, .type = OPT_WORD, .arg = a, .verbs = v, .words = w, \
+		.lacks = l, .help = h                                                       \
+	}
+/* Known to CRIU; --no-NAME of a flag is granted, as the thing is never done. */
+#define REFUSED(n, l, w) \
+	{ .name = n, .letter = l, .type = OPT_FLAG, .verbs = VERB_ALL, .lacks = w }
+#define REFUSED_ARG(n, l, a, w) \
+	{ .name = n, .letter = l, .type = OPT_TEXT, .arg = a, .verbs = VERB_ALL, .lacks = w }
+
+const struct option_row option_rows[] = {
+	/* clang-format off */
+	FLAG("help", 'h', help, VERB_ALL, "show this text, or that of one command"),
+	FLAG("version", 'V', version, VERB_ALL, "show the version"),
+	VALUE("config", 0, OPT_TEXT, "FILE", config, VERB_ALL, "read this configuration file, too"),
+	FLAG("default-config", 0, default_config, VERB_ALL, "leave out the default configuration files"),
+	FLAG("json", 0, json, VERB_ALL, "print one result object on standard output"),
+	FLAG("exit-codes", 0, exit_codes, VERB_ALL, "exit statuses finer than 0 and 1"),
+	VALUE("close", 0, OPT_FD, "FD", close_fd, VERB_ALL, "close this descriptor first"),
+
+	VALUE("tree", 't', OPT_NUMBER, "PID", tree, DUMP | VERB_BIT(cleanup), "the root of the process tree"),
+	VALUE("images-dir", 'D', OPT_TEXT, "DIR", images_dir, RUNS, "directory of the images (default: .)"),
+	VALUE("work-dir", 'W', OPT_TEXT, "DIR", work_dir, DUMP | RESTORE, "directory of log, pidfile and statistics (default: that of the images)"),
+	VALUE("log-file", 'o', OPT_TEXT, "FILE", log_file, DUMP | RESTORE, "log file, - for standard error (default: dump.log or restore.log)"),
+	VALUE("verbosity", 'v', OPT_VERBOSITY, "[N]", verbosity, VERB_ALL, "how much is logged: 0 nothing, 1 errors, 2 warnings, 3 information, 4 all"),
+	FLAG("leave-running", 'R', leave_running, DUMP, "let the tree run on after the dump"),
+	FLAG("leave-stopped", 's', leave_stopped, DUMP | RESTORE, "leave the tree stopped at the end"),
+	FLAG("restore-detached", 'd', detach, RESTORE, "leave the tree to init and return"),
+	FLAG("restore-sibling", 'S', sibling, RESTORE, "make the root a child of the caller (with -d)"),
+	FLAG("shell-job", 'j', shell_job, RUNS, "the tree is a job of a shell: its session is outside"),
+	FLAG("verify", 0, verify, RESTORE, "compare the restored tree with the image before it runs"),
+	VALUE("pidfile", 0, OPT_TEXT, "FILE", pidfile, DUMP | RESTORE, "restore: write the root's pid to a new file"),
+	VALUE("status-fd", 0, OPT_FD, "FD", status_fd, DUMP | RESTORE, "write one zero byte when done, and close it"),
+	VALUE("timeout", 0, OPT_NUMBER, "SECONDS", timeout, RUNS | SEEING, "time limit of a dump or a restore (default: 10)"),
+	VALUE("action-script", 0, OPT_LIST, "FILE", scripts, DUMP | RESTORE, "program to run at each stage (repeatable)"),
+	FLAG("display-stats", 0, display_stats, DUMP | RESTORE, "print the statistics at the end"),
+
+	FLAG("tcp-established", 0, tcp_established, RUNS, "permit established TCP connections"),
+	FLAG("file-locks", 'l', file_locks, RUNS, "permit file locks"),
+	FLAG("link-remap", 0, link_remap, RUNS, "permit links to unlinked files"),
+	VALUE("ghost-limit", 0, OPT_SIZE, "SIZE", ghost_limit, RUNS, "largest deleted file that goes into the image (default: 1M)"),
+	FLAG("ghost-fiemap", 0, permitted, RUNS, "permit FIEMAP for deleted files"),
+	{ .name = "ext-unix-sk", .letter = 'x', .type = OPT_FLAG, .arg = "[INO]", FIELD(ext_unix_sk), .verbs = RUNS, .lacks = "a choice of Unix sockets", .help = "permit Unix sockets connected to the outside" },
+	FLAG("evasive-devices", 0, evasive_devices, RUNS, "permit another path to the same device"),
+	FLAG("unprivileged", 0, permitted, VERB_ALL, "permit to run without root, as is always done"),
+	FLAG("weak-sysctls", 0, permitted, RESTORE, "permit missing sysctls"),
+	WORD("manage-cgroups", "[MODE]", " ignore none ", "restoring control groups", RUNS, "ignore or none: control groups stay as they are"),
+	WORD("network-lock", "METHOD", " nftables iptables skip ", NULL, RUNS, "nftables, iptables or skip"),
+	WORD("pre-dump-mode", "MODE", " splice read ", NULL, DUMP, "splice or read; has no effect on a dump"),
+	WORD("file-validation", "METHOD", " buildid ", "comparing files by size only", RESTORE, "buildid: how files are compared"),
+
+	VALUE("feature", 0, OPT_TEXT, "NAME", feature, CHECK, "look for one feature; list shows their names"),
+	FLAG("extra", 0, extra, CHECK, "look for what some trees need, too"),
+	FLAG("experimental", 0, experimental, CHECK, "look for experimental features, too"),
+	FLAG("all", 0, all, CHECK, "--extra --experimental"),
+	VALUE("count", 'n', OPT_NUMBER, "N", cycles, CYCLE, "how many cycles (default: 1)"),
+	FLAG("tap", 0, tap, CYCLE, "print the results as Test Anything Protocol"),
+
+	REFUSED("tcp-close", 0, "restoring connections as closed"),
+	REFUSED("skip-in-flight", 0, "leaving out half-open connections"),
+	REFUSED("freeze-cgroup", 0, "freezing by control group"),
+	REFUSED("lazy-pages", 0, "memory on demand"),
+	REFUSED("page-server", 0, "sending memory over the network"),
+	REFUSED("track-mem", 0, "incremental dumps"),
+	REFUSED("auto-dedup", 0, "incremental dumps"),
+	REFUSED("stream", 0, "streamed images"),
+	REFUSED("force-irmap", 0, "names of watched inodes by search"),
+	REFUSED("log-pid", 0, "a log file for each process"),
+	REFUSED("mntns-compat-mode", 0, "mount namespaces"),
+	REFUSED("enable-external-sharing", 0, "mount namespaces"),
+	REFUSED("enable-external-masters", 0, "mount namespaces"),
+	REFUSED("skip-file-rwx-check", 0, "files whose mode has changed"),
+	REFUSED("allow-uprobes", 0, "traced programs (uprobes)"),
+	REFUSED("daemon", 0, "the service"),
+	REFUSED("exec-cmd", 0, "a command in place of the tool"),
+	REFUSED("tls", 0, "sending memory over the network"),
+	REFUSED("tls-no-cn-verify", 0, "sending memory over the network"),
+	REFUSED("deprecated", 0, "deprecated behaviour"),
+	REFUSED_ARG("tls-cacert", 0, "FILE", "sending memory over the network"),
+	REFUSED_ARG("tls-cacrl", 0, "FILE", "sending memory over the network"),
+	REFUSED_ARG("tls-cert", 0, "FILE", "sending memory over the network"),
+	REFUSED_ARG("tls-key", 0, "FILE", "sending memory over the network"),
+	REFUSED_ARG("address", 0, "ADDR", "sending memory over the network"),
+	REFUSED_ARG("port", 0, "PORT", "sending memory over the network"),
+	REFUSED_ARG("ps-socket", 0, "FD", "sending memory over the network"),
+	REFUSED_ARG("prev-images-dir", 0, "DIR", "incremental dumps"),
+	REFUSED_ARG("irmap-scan-path", 0, "PATH", "names of watched inodes by search"),
+	REFUSED_ARG("external", 0, "RES", "external resources"),
+	REFUSED_ARG("inherit-fd", 0, "fd[N]:RES", "inherited descriptors"),
+	REFUSED_ARG("root", 'r', "PATH", "another root directory"),
+	REFUSED_ARG("libdir", 'L', "DIR", "plugins"),
+	REFUSED_ARG("cpu-cap", 0, "[CAP]", "a choice of processor checks"),
+	REFUSED_ARG("cgroup-root", 0, "PATH", "control groups"),
+	REFUSED_ARG("cgroup-yard", 0, "PATH", "control groups"),
+	REFUSED_ARG("cgroup-props", 0, "SPEC", "control groups"),
+	REFUSED_ARG("cgroup-props-file", 0, "FILE", "control groups"),
+	REFUSED_ARG("cgroup-dump-controller", 0, "NAME", "control groups"),
+	REFUSED_ARG("lsm-profile", 0, "TYPE:NAME", "security module profiles"),
+	REFUSED_ARG("lsm-mount-context", 0, "CTX", "security module profiles"),
+	REFUSED_ARG("empty-ns", 0, "NS", "namespaces"),
+	REFUSED_ARG("join-ns", 'J', "NS", "namespaces"),
+	REFUSED_ARG("veth-pair", 0, "IN=OUT", "network namespaces"),
+	REFUSED_ARG("skip-mnt", 0, "PATH", "mount namespaces"),
+	REFUSED_ARG("enable-fs", 0, "[NAMES]", "mount namespaces"),
+	REFUSED_ARG("ext-mount-map", 'M', "KEY:VAL", "mount namespaces"),
+	/* clang-format on */
+};
+
+const size_t option_rows_nr = sizeof(option_rows) / sizeof(option_rows[0]);

@@ -1,0 +1,90 @@
+/*
+ * options - what was asked for: the words of the command line and of the
+ * configuration files, as one struct.
+ */
+#ifndef CL_CMD_OPTIONS_H
+#define CL_CMD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct arena;
+struct report;
+
+enum verb {
+#define VERB(name, min, max, synopsis, summary) VERB_##name,
+#include "cmd/verbs.def"
+#undef VERB
+	VERBS,
+	VERB_NONE = VERBS
+};
+
+struct options {
+	struct arena *arena; /* holds every string from a configuration file */
+	enum verb verb;
+	const char **args; /* what follows the verb */
+	size_t nr_args;
+	bool help, version;
+
+	const char *images_dir, *work_dir, *log_file, *pidfile;
+	const char *config; /* --config */
+	bool default_config;
+	unsigned verbosity; /* 0 to 4: messages, errors, warnings, information, debug */
+	unsigned tree, timeout, cycles;
+	int status_fd, close_fd; /* -1 without */
+	uint64_t ghost_limit;    /* bytes; 0 is the default */
+	const char **scripts;
+	size_t nr_scripts;
+	const char *feature;
+
+	bool shell_job, leave_running, leave_stopped, detach, sibling;
+	bool tcp_established, file_locks, link_remap, ext_unix_sk, evasive_devices;
+	bool display_stats, json, exit_codes, verify, tap, extra, experimental, all;
+	bool permitted; /* where options go that permit what is done in any case */
+};
+
+/* How an argument is read. */
+enum option_type {
+	OPT_FLAG,      /* none, or refused; --no-NAME clears it */
+	OPT_TEXT,      /* as it is */
+	OPT_NUMBER,    /* decimal, not negative */
+	OPT_FD,        /* decimal descriptor number */
+	OPT_SIZE,      /* bytes, with K, M or G */
+	OPT_WORD,      /* one of option_row.words */
+	OPT_LIST,      /* may be given several times */
+	OPT_VERBOSITY, /* a number, or one more v each */
+};
+
+/* One row of the table. Without help it is known to CRIU and not honoured. */
+struct option_row {
+	const char *name;
+	const char *arg;  /* NULL: takes none; "[X]": may take one */
+	const char *help;
+	const char *words; /* OPT_WORD: those accepted, each between blanks */
+	const char *lacks; /* what it would be, where it is not honoured */
+	unsigned verbs;    /* where it has a meaning, as VERB_BIT() */
+	enum option_type type;
+	uint16_t field; /* offset in struct options */
+	char letter;
+};
+
+#define VERB_BIT(v)   (1u << VERB_##v)
+#define VERB_ALL      ((1u << VERBS) - 1)
+#define VERBS_OF_CRIU (VERB_BIT(dump) | VERB_BIT(restore) | VERB_BIT(check))
+
+extern const struct option_row option_rows[];
+extern const size_t option_rows_nr;
+
+int options_parse(struct options *o, struct report *r, int argc, char **argv);
+void options_help(FILE *out, enum verb verb);
+const char *verb_name(enum verb verb);
+
+/* For config.c. */
+const struct option_row *option_find(const char *name, bool *negated);
+int option_apply(struct options *o, struct report *r, const struct option_row *row, bool negated,
+		 const char *arg, const char *where);
+int config_apply(struct options *o, struct report *r);
+
+#endif

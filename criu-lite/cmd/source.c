@@ -1,0 +1,124 @@
+/*
+ * source - where a snapshot comes from: a PID, an image directory, or a file
+ * that `state --json` has printed. A directory with a number for a name is
+ * given as ./NUMBER.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <json-c/json.h>
+
+#include "base/fd.h"
+#include "cmd/cmd.h"
+#include "dump/dump.h"
+#include "image/image.h"
+#include "model/pstree.h"
+#include "model/state.h"
+
+#define STATE_FILE_MAX (256l << 20) /* bytes */
+
+static int state_of_pid(struct cmd *c, const char *what, struct json_object **out)
+{
+	unsigned long pid = strtoul(what, NULL, 10);
+	/* A look changes nothing, so it needs no permission by option. */
+	struct dump_opts opts = {
+		.pid = (pid_t)pid,
+		.images_fd = -1,
+		.shell_job = true,
+		.tcp_established = true,
+		.file_locks = true,
+		.link_remap = true,
+		.ext_unix_sk = true,
+		.evasive_devices = true,
+		.ghost_limit = UINT64_MAX,
+		.timeout = c->o->timeout,
+	};
+	struct pstree *tree = NULL;
+	int ret;
+
+	if (!pid || pid > INT32_MAX)
+		return fail(c->r, "option-value", 0, "%s is not a pid", what);
+	ret = dump_state(&opts, c->r, &tree);
+	if (ret < 0)
+		return ret;
+	ret = state_json(tree, out);
+	pstree_free(tree);
+	return ret;
+}
+
+static int state_of_image(struct cmd *c, int dir_fd, struct json_object **out)
+{
+	struct pstree *tree = NULL;
+	struct image_dir *d = NULL;
+	int ret = image_dir_open(&d, dir_fd, c->r, c->o->arena);
+
+	if (ret < 0)
+		return ret;
+	ret = image_verify(d);
+	if (ret >= 0)
+		ret = image_load_tree(d, c->r, &tree);
+	if (ret >= 0)
+		ret = state_hash_image(d, tree);
+	if (ret >= 0)
+		ret = state_json(tree, out);
+	pstree_free(tree);
+	image_dir_close(d);
+	return ret;
+}
+
+static int state_of_file(struct cmd *c, int fd, const char *path, off_t size,
+			 struct json_object **out)
+{
+	enum json_tokener_error err;
+	struct json_object *o;
+	char *text;
+	int ret;
+
+	if (size > STATE_FILE_MAX)
+		return fail(c->r, "state-file", EFBIG, "%s", path);
+	text = malloc((size_t)size + 1);
+	if (!text)
+		return fail(c->r, "state-file", ENOMEM, "%s", path);
+	ret = read_all(fd, text, (size_t)size);
+	text[ret < 0 ? 0 : size] = '\0';
+	o = ret < 0 ? NULL : json_tokener_parse_verbose(text, &err);
+	free(text);
+	if (ret < 0)
+		return fail(c->r, "state-file", -ret, "cannot read %s", path);
+	if (!json_object_is_type(o, json_type_object)) {
+		json_object_put(o);
+		return fail(c->r, "state-file", 0, "%s is not a snapshot of state --json: %s", path,
+			    err == json_tokener_success ? "not an object" :
+							  json_tokener_error_desc(err));
+	}
+	*out = o;
+	return 0;
+}
+
+/**
+ * source_state - the snapshot that an argument stands for
+ * @c: the run
+ * @what: a pid, a directory or a file
+ * @out: the snapshot; the caller releases it
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int source_state(struct cmd *c, const char *what, struct json_object **out)
+{
+	cleanup_close int fd = -1;
+	struct stat st;
+
+	if (*what && !what[strspn(what, "0123456789")])
+		return state_of_pid(c, what, out);
+	fd = open(what, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail(c->r, "state-file", errno, "cannot open %s", what);
+	if (S_ISDIR(st.st_mode))
+		return state_of_image(c, fd, out);
+	if (S_ISREG(st.st_mode))
+		return state_of_file(c, fd, what, st.st_size, out);
+	return fail(c->r, "state-file", EINVAL, "%s is neither a directory nor a file", what);
+}

@@ -1,0 +1,99 @@
+/*
+ * verify - the restored tree against its image, before its first instruction:
+ * the same snapshot is taken of both, and every difference is a cause.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "cmd/cmd.h"
+#include "dump/dump.h"
+#include "image/image.h"
+#include "model/pstree.h"
+#include "model/state.h"
+
+#define DIFFERENCES_SHOWN 20
+
+static int image_state(struct cmd *c, struct pstree *image, struct json_object **out)
+{
+	struct image_dir *d = NULL;
+	int ret = image_dir_open(&d, c->images_fd, c->r, c->o->arena);
+
+	if (ret < 0)
+		return ret;
+	ret = state_hash_image(d, image);
+	image_dir_close(d);
+	return ret < 0 ? ret : state_json(image, out);
+}
+
+static int live_state(struct cmd *c, pid_t root, struct json_object **out)
+{
+	struct dump_opts opts = {
+		.pid = root,
+		.images_fd = -1,
+		.shell_job = true,
+		.tcp_established = true,
+		.file_locks = true,
+		.link_remap = true,
+		.ext_unix_sk = true,
+		.evasive_devices = true,
+		.ghost_limit = UINT64_MAX,
+		.timeout = c->o->timeout,
+		.attached = true,
+	};
+	struct pstree *tree = NULL;
+	int ret = dump_state(&opts, c->r, &tree);
+
+	if (ret < 0)
+		return ret;
+	ret = state_json(tree, out);
+	pstree_free(tree);
+	return ret;
+}
+
+static int compare(struct cmd *c, struct json_object *image, struct json_object *live)
+{
+	char *text = NULL, *save = NULL;
+	size_t len, n = 0, shown = 0;
+	FILE *out = open_memstream(&text, &len);
+	int ret;
+
+	if (!out)
+		return fail(c->r, "internal", errno, "verify: open_memstream");
+	ret = state_diff(image, live, out, &n);
+	fclose(out);
+	if (ret >= 0 && n) {
+		for (char *l = strtok_r(text, "\n", &save); l && shown < DIFFERENCES_SHOWN;
+		     l = strtok_r(NULL, "\n", &save), shown++)
+			fail(c->r, "verify-mismatch", 0, "image against restored tree: %s", l);
+		ret = fail(c->r, "verify-mismatch", 0, "%zu differences in all", n);
+	}
+	free(text);
+	return ret;
+}
+
+/**
+ * verify_tree - compare the restored, stopped tree with what was loaded
+ * @c: the run; c->images_fd has the pages
+ * @image: the loaded model
+ *
+ * Runs in the thread that traces the tasks.
+ *
+ * Return: 0, or -errno with every difference recorded.
+ */
+int verify_tree(struct cmd *c, struct pstree *image)
+{
+	struct json_object *a = NULL, *b = NULL;
+	int ret = image_state(c, image, &a);
+
+	if (ret >= 0)
+		ret = live_state(c, image->root->pid, &b);
+	if (ret >= 0)
+		ret = compare(c, a, b);
+	json_object_put(a);
+	json_object_put(b);
+	return ret;
+}

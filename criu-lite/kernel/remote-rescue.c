@@ -1,0 +1,206 @@
+/*
+ * remote-rescue - remove what a tool that died has left in a task: threads that
+ * are still in the stub go home at once, the work area is unmapped and the vdso
+ * gets its zero bytes back.
+ */
+#include "kernel/remote-internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+
+#include "kernel/backoff.h"
+#include "kernel/ptrace.h"
+
+#define STOP_LIMIT_MS 5000
+
+struct rescue {
+	pid_t *tids; /* seized by us */
+	size_t n;
+	size_t stopped; /* so many of them have been stopped */
+};
+
+static bool rescue_has(const struct rescue *s, pid_t tid)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->tids[i] == tid)
+			return true;
+	return false;
+}
+
+static int rescue_seize_one(struct rescue *s, pid_t tid)
+{
+	pid_t *tids = realloc(s->tids, (s->n + 1) * sizeof(*tids));
+	struct ptrace_stop stop;
+	int ret;
+
+	if (!tids)
+		return -ENOMEM;
+	s->tids = tids;
+	ret = ptrace_seize(tid, PTRACE_O_SUSPEND_SECCOMP);
+	if (ret == -EPERM || ret == -EINVAL)
+		ret = ptrace_seize(tid, 0);
+	if (ret == -ESRCH)
+		return 0;
+	ret = ret ?: ptrace_interrupt_wait(tid, STOP_LIMIT_MS, &stop);
+	if (!ret)
+		s->tids[s->n++] = tid;
+	return ret == -ESRCH ? 0 : ret;
+}
+
+/* One pass over the threads. Returns how many were new, or -errno. */
+static int rescue_seize_pass(struct rescue *s, pid_t pid)
+{
+	size_t before = s->n;
+	struct dirent *e;
+	char path[64];
+	int ret = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? -ESRCH : -errno;
+	while (!ret && (e = readdir(dir))) {
+		pid_t tid = (pid_t)atoi(e->d_name);
+
+		if (tid > 0 && !rescue_has(s, tid))
+			ret = rescue_seize_one(s, tid);
+	}
+	closedir(dir);
+	return ret < 0 ? ret : (int)(s->n - before);
+}
+
+/* Lets a thread that is in the stub go home, and stops it again there. */
+static int rescue_home(const struct remote *r, pid_t tid)
+{
+	struct user_regs_struct regs;
+	struct ptrace_stop stop;
+	struct backoff b;
+	int ret;
+
+	backoff_init(&b, STOP_LIMIT_MS);
+	for (;;) {
+		struct arch_job job = { .code = r->code };
+
+		ret = ptrace_get_regs(tid, &regs);
+		if (ret < 0 || arch_where(&regs, r->code) == ARCH_OUTSIDE)
+			return ret;
+		if (arch_where(&regs, r->code) == ARCH_WAITING) {
+			job.frame = arch_regs_frame(&regs);
+			arch_regs_park(&regs, &job);
+			ret = ptrace_set_regs(tid, &regs);
+		}
+		ret = ret ?: backoff_pause(&b);
+		ret = ret ?: ptrace_resume(tid, 0);
+		/*
+		 * A task in job control stop has a second event to tell, after which it must
+		 * come to run before it is interrupted again.
+		 */
+		ret = ret ?: ptrace_wait_stop(tid, 1, &stop);
+		if (ret == -ETIMEDOUT)
+			ret = ptrace_interrupt_wait(tid, STOP_LIMIT_MS, &stop);
+		else if (!ret && stop.kind == PTRACE_STOP_SIGNAL)
+			ret = ptrace_resume(tid, stop.sig)
+				      ?: ptrace_interrupt_wait(tid, STOP_LIMIT_MS, &stop);
+		if (ret < 0)
+			return ret;
+	}
+}
+
+/* Is the recorded area what the dead tool mapped, and not the task's own memory? */
+static int rescue_area(struct remote *r, const struct cave_head *left)
+{
+	struct area_head head;
+	unsigned long end;
+	int ret = remote_mapped_at(r->tid, left->area, &end);
+
+	if (ret <= 0)
+		return ret;
+	ret = remote_read(r, left->area, &head, sizeof(head));
+	if (ret < 0)
+		return ret;
+	/* All zero: the tool died before it could write the head. */
+	if (head.magic != REMOTE_MAGIC && (head.magic || end - left->area != left->area_len))
+		return 0;
+	r->area = left->area;
+	r->area_len = end - left->area;
+	return 1;
+}
+
+static int rescue_clean(struct remote *r, const struct cave_head *left, const struct rescue *s)
+{
+	struct remote_thread *t = r->threads;
+	int ret = 0, err;
+
+	for (size_t i = 0; !ret && i < s->n; i++)
+		ret = rescue_home(r, s->tids[i]);
+	if (ret < 0)
+		return ret;
+	ret = rescue_area(r, left);
+	if (ret > 0) {
+		ret = remote_thread_capture(r, t, r->tid) ?: remote_area_unmap(r, t);
+		err = t->tid ? remote_thread_restore(r, t) : 0;
+		ret = ret ?: err;
+	}
+	return ret ?: remote_cave_wipe(r);
+}
+
+static int rescue_open(struct remote *r, struct cave_head *left)
+{
+	struct remote_gap gap;
+	int ret = remote_scan_maps(r->tid, &gap);
+
+	if (ret < 0)
+		return ret;
+	if (!gap.vdso_end || gap.vdso_end - gap.vdso_start < REMOTE_PAGE)
+		return 0;
+	remote_cave_locate(r, gap.vdso_end);
+	ret = remote_cave_used(r, left);
+	if (ret <= 0)
+		return ret;
+	/* Where the frame may be: all of it is ours as long as the head stands. */
+	r->cave_room = left->start;
+	if (left->start < gap.vdso_start || left->start > r->code || left->start % 8)
+		return -EPROTO;
+	r->stub_flags = ARCH_STUB_NO_CALLS;
+	r->n_slots = 1;
+	r->threads = calloc(1, sizeof(*r->threads));
+	return r->threads ? 1 : -ENOMEM;
+}
+
+/**
+ * remote_rescue - remove what a dead tool has left in a process.
+ * @pid: the process
+ *
+ * Seizes all threads for the time it takes; none may be traced by another. Looks
+ * only into the vdso. Cheap if there is nothing. Returns 0, also if there was
+ * nothing to do, -EPERM if the tool is not dead, -EPROTO if another version of
+ * it was at work, or another -errno.
+ */
+int remote_rescue(pid_t pid)
+{
+	struct rescue s = { 0 };
+	struct cave_head left;
+	struct remote *r;
+	int ret = remote_new(&r, pid);
+
+	if (ret < 0)
+		return ret;
+	ret = rescue_open(r, &left);
+	if (ret > 0) {
+		do {
+			ret = rescue_seize_pass(&s, pid);
+		} while (ret > 0);
+		ret = ret ?: remote_cave_same(r);
+		ret = ret ?: rescue_clean(r, &left, &s);
+		for (size_t i = 0; i < s.n; i++)
+			ptrace_detach(s.tids[i], 0);
+		free(s.tids);
+	}
+	remote_free(r);
+	return ret;
+}

@@ -1,0 +1,89 @@
+/*
+ * sockopt - a table. Dump reads each row of a socket and of a new one of the
+ * same kind and keeps what differs; restore sets only what is in the table.
+ */
+#include "kernel/sockopt.h"
+
+#include <linux/in6.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
+#include <sys/socket.h>
+
+#define ANY  (SOCKOPT_INET | SOCKOPT_INET6 | SOCKOPT_UNIX)
+#define IP   (SOCKOPT_INET | SOCKOPT_INET6)
+#define ONLY6 SOCKOPT_INET6
+
+/* Order matters where it stands: a locked filter cannot be changed any more. */
+const struct sockopt_row sockopt_rows[] = {
+	{ SOL_SOCKET, SO_RXQ_OVFL, ANY },
+	{ SOL_SOCKET, SO_TIMESTAMP, ANY },
+	{ SOL_SOCKET, SO_TIMESTAMPNS, ANY },
+	{ SOL_SOCKET, SO_BUSY_POLL, IP },
+	{ SOL_SOCKET, SO_ZEROCOPY, IP },
+	{ IPPROTO_IP, IP_RECVTTL, IP },
+	{ IPPROTO_IP, IP_RECVTOS, IP },
+	{ IPPROTO_IP, IP_RECVOPTS, IP },
+	{ IPPROTO_IP, IP_RECVERR, IP },
+	{ IPPROTO_IP, IP_RECVORIGDSTADDR, IP },
+	{ IPPROTO_IP, IP_MTU_DISCOVER, IP },
+	{ IPPROTO_IP, IP_MULTICAST_TTL, IP },
+	{ IPPROTO_IP, IP_MULTICAST_LOOP, IP },
+	{ IPPROTO_IP, IP_MULTICAST_ALL, IP },
+	{ IPPROTO_IP, IP_MINTTL, IP },
+	{ IPPROTO_IP, IP_TRANSPARENT, IP },
+	{ IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, IP },
+	{ IPPROTO_IPV6, IPV6_RECVPKTINFO, ONLY6 },
+	{ IPPROTO_IPV6, IPV6_RECVHOPLIMIT, ONLY6 },
+	{ IPPROTO_IPV6, IPV6_RECVTCLASS, ONLY6 },
+	{ IPPROTO_IPV6, IPV6_RECVERR, ONLY6 },
+	{ IPPROTO_IPV6, IPV6_TCLASS, ONLY6 },
+	{ IPPROTO_IPV6, IPV6_UNICAST_HOPS, ONLY6 },
+	{ IPPROTO_IPV6, IPV6_MULTICAST_HOPS, ONLY6 },
+	{ IPPROTO_IPV6, IPV6_MULTICAST_LOOP, ONLY6 },
+	{ IPPROTO_IPV6, IPV6_MTU_DISCOVER, ONLY6 },
+	{ IPPROTO_TCP, TCP_KEEPCNT, IP },
+	{ IPPROTO_TCP, TCP_KEEPIDLE, IP },
+	{ IPPROTO_TCP, TCP_KEEPINTVL, IP },
+	{ IPPROTO_TCP, TCP_DEFER_ACCEPT, IP },
+	{ IPPROTO_TCP, TCP_USER_TIMEOUT, IP },
+	{ IPPROTO_TCP, TCP_SYNCNT, IP },
+	{ IPPROTO_TCP, TCP_LINGER2, IP },
+	{ IPPROTO_TCP, TCP_NOTSENT_LOWAT, IP },
+	{ IPPROTO_TCP, TCP_SAVE_SYN, IP },
+	{ IPPROTO_TCP, TCP_FASTOPEN, IP },
+	{ IPPROTO_TCP, TCP_CONGESTION, IP },
+	{ IPPROTO_UDP, UDP_SEGMENT, IP },
+	{ IPPROTO_UDP, UDP_GRO, IP },
+	{ SOL_SOCKET, SO_LOCK_FILTER, ANY },
+};
+const size_t nr_sockopt_rows = sizeof(sockopt_rows) / sizeof(*sockopt_rows);
+
+/**
+ * sockopt_find - the row of an option
+ * @level: its level
+ * @name: its name
+ *
+ * Return: the row, or NULL if it is none that images may have.
+ */
+const struct sockopt_row *sockopt_find(uint32_t level, uint32_t name)
+{
+	for (size_t i = 0; i < nr_sockopt_rows; i++)
+		if (sockopt_rows[i].level == level && sockopt_rows[i].name == name)
+			return &sockopt_rows[i];
+	return NULL;
+}
+
+/**
+ * sockopt_family - the bit of a family in sockopt_row.families
+ * @domain: AF_INET, AF_INET6 or AF_UNIX
+ *
+ * Return: the bit, or 0.
+ */
+uint8_t sockopt_family(int domain)
+{
+	return domain == AF_INET  ? SOCKOPT_INET :
+	       domain == AF_INET6 ? SOCKOPT_INET6 :
+	       domain == AF_UNIX  ? SOCKOPT_UNIX :
+				    0;
+}

@@ -1,0 +1,105 @@
+/*
+ * pstree - the tree of processes: items in the order they are added, parents
+ * before children, found by pid; and the shared memory objects they map.
+ */
+#include "model/pstree.h"
+
+#include <stdlib.h>
+
+/**
+ * pstree_new - an empty tree with an arena of its own
+ * @report: where its users record causes; outlives the tree
+ *
+ * Return: the tree, never NULL.
+ */
+struct pstree *pstree_new(struct report *report)
+{
+	struct pstree *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		abort();
+	t->arena = arena_new();
+	t->report = report;
+	list_init(&t->items);
+	list_init(&t->shmems);
+	filetab_init(&t->files, t->arena);
+	return t;
+}
+
+/**
+ * pstree_free - give back a tree, its files and all that is in its arena
+ * @t: the tree, or NULL. Descriptors kept in it stay open.
+ */
+void pstree_free(struct pstree *t)
+{
+	if (!t)
+		return;
+	filetab_fini(&t->files);
+	idmap_free(&t->by_pid);
+	arena_free(t->arena);
+	free(t);
+}
+
+/**
+ * pstree_add - a new process
+ * @t: the tree
+ * @parent: its parent in the tree; NULL for the root, of which there is one
+ * @pid: its pid
+ *
+ * Return: the item, alive and without threads; NULL if the pid is in the tree
+ * already, or there is a root already.
+ */
+struct pstree_item *pstree_add(struct pstree *t, struct pstree_item *parent, pid_t pid)
+{
+	struct pstree_item *it;
+
+	if (pstree_find(t, pid) || (!parent && t->root))
+		return NULL;
+	it = arena_new_of(t->arena, struct pstree_item);
+	it->pid = pid;
+	it->parent = parent;
+	it->state = TASK_ALIVE;
+	list_init(&it->children);
+	list_init(&it->sibling);
+	list_add_tail(&it->list, &t->items);
+	if (parent)
+		list_add_tail(&it->sibling, &parent->children);
+	else
+		t->root = it;
+	idmap_put(&t->by_pid, (uint64_t)pid, it);
+	t->nr_items++;
+	return it;
+}
+
+/**
+ * pstree_find - the process of a pid
+ * @t: the tree
+ * @pid: the pid
+ *
+ * Return: the item, or NULL.
+ */
+struct pstree_item *pstree_find(const struct pstree *t, pid_t pid)
+{
+	return idmap_get(&t->by_pid, (uint64_t)pid);
+}
+
+/**
+ * pstree_shmem - a shared anonymous object, made when it is first asked for
+ * @t: the tree
+ * @shmid: its id
+ *
+ * Return: the object; a new one has no size, no pages and no descriptor.
+ */
+struct shmem *pstree_shmem(struct pstree *t, uint64_t shmid)
+{
+	struct shmem *shm;
+
+	list_for_each(shm, &t->shmems, list)
+		if (shm->shmid == shmid)
+			return shm;
+	shm = arena_new_of(t->arena, struct shmem);
+	shm->shmid = shmid;
+	shm->fd = -1;
+	list_add_tail(&shm->list, &t->shmems);
+	return shm;
+}

@@ -1,0 +1,177 @@
+/*
+ * checks - trees that cannot be dumped, found as soon as all stands still.
+ * Every reason is recorded, not only the first.
+ */
+#include "dump/freeze.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "kernel/kcmp.h"
+
+/* Is @pid the tool itself, or one of its ancestors? Counts the others by way of /proc. */
+static bool is_ancestor(struct dump_ctx *ctx, pid_t pid)
+{
+	struct proc_stat st = { .ppid = getpid() };
+	char name[32];
+
+	do {
+		if (st.ppid == pid)
+			return true;
+		snprintf(name, sizeof(name), "/proc/%d/stat", st.ppid);
+	} while (st.ppid > 1 && !proc_read(AT_FDCWD, name, &ctx->text) &&
+		 !proc_parse_stat(ctx->text.p, &st));
+	return false;
+}
+
+/**
+ * freeze_check_target - is this a process to stop at all?
+ * @ctx: the dump; the root has its item, nothing has been stopped
+ *
+ * Return: 0 or -errno recorded.
+ */
+int freeze_check_target(struct dump_ctx *ctx)
+{
+	struct pstree_item *root = ctx->tree->root;
+	int ret;
+
+	if (root->pid == 1)
+		return fail(ctx->report, "target-init", EOPNOTSUPP,
+			    "pid 1 is the init process of this pid namespace");
+	if (is_ancestor(ctx, root->pid))
+		return fail(ctx->report, "target-self", EOPNOTSUPP,
+			    "pid %d is an ancestor of this program or the program itself; start it "
+			    "from outside of the tree",
+			    root->pid);
+	ret = freeze_note(ctx, root);
+	if (ret == FREEZE_GONE)
+		return fail(ctx->report, "no-process", ESRCH, "there is no process %d", root->pid);
+	if (ret)
+		return ret;
+	if (root->dump->stat.flags & PROC_STAT_KTHREAD)
+		return fail(ctx->report, "kernel-thread", EOPNOTSUPP,
+			    "pid %d (%s) is a thread of the kernel", root->pid,
+			    root->dump->stat.comm);
+	if (root->dump->stat.state == 'Z')
+		return fail(ctx->report, "target-dead", ESRCH,
+			    "pid %d (%s) has ended and waits for its parent %d to take note",
+			    root->pid, root->dump->stat.comm, root->dump->stat.ppid);
+	return 0;
+}
+
+static const char *const namespaces[] = { "pid", "net", "mnt", "user", "ipc", "uts", "cgroup",
+					  "time" };
+#define NR_NS (sizeof(namespaces) / sizeof(*namespaces))
+
+static void own_namespaces(struct stat st[NR_NS])
+{
+	char name[32];
+
+	for (size_t i = 0; i < NR_NS; i++) {
+		snprintf(name, sizeof(name), "/proc/self/ns/%s", namespaces[i]);
+		if (stat(name, &st[i]) < 0)
+			st[i] = (struct stat){ 0 };
+	}
+}
+
+static void check_namespaces(struct dump_ctx *ctx, struct pstree_item *it,
+			     const struct stat own[NR_NS])
+{
+	char name[32], which[64] = "";
+	struct stat st;
+	size_t len = 0;
+
+	for (size_t i = 0; i < NR_NS; i++) {
+		snprintf(name, sizeof(name), "ns/%s", namespaces[i]);
+		if (!own[i].st_ino || fstatat(it->dump->proc_fd, name, &st, 0) < 0)
+			continue;
+		if (st.st_ino != own[i].st_ino)
+			len += (size_t)snprintf(which + len, sizeof(which) - len, "%s%s",
+						len ? ", " : "", namespaces[i]);
+	}
+	if (len)
+		fail(ctx->report, "task-namespace", EOPNOTSUPP,
+		     "pid %d (%s): in another namespace (%s) than this program", it->pid,
+		     it->dump->stat.comm, which);
+}
+
+static void check_session(struct dump_ctx *ctx, struct pstree_item *it)
+{
+	const struct pstree_item *root = ctx->tree->root;
+
+	if (pstree_find(ctx->tree, it->sid))
+		return;
+	if (it == root && !ctx->opts->shell_job)
+		fail(ctx->report, "shell-job", EINVAL,
+		     "pid %d (%s): the leader of its session, %d, is outside of the tree; use "
+		     "--shell-job",
+		     it->pid, it->dump->stat.comm, it->sid);
+}
+
+/* One address space in two processes: vfork(), or clone() with CLONE_VM. */
+static void check_shared_vm(struct dump_ctx *ctx)
+{
+	struct pstree_item **order, *it;
+	size_t n = 0;
+
+	order = arena_array(ctx->arena, struct pstree_item *, ctx->tree->nr_items + 1);
+	list_for_each(it, &ctx->tree->items, list) {
+		size_t lo = 0, hi = n;
+		int c = 1;
+
+		if (it->state == TASK_DEAD || it->dump->refused)
+			continue;
+		while (lo < hi && c) {
+			size_t mid = (lo + hi) / 2;
+
+			c = kcmp(it->pid, order[mid]->pid, CL_KCMP_VM, 0, 0);
+			if (!c)
+				fail(ctx->report, "shared-memory-map", EOPNOTSUPP,
+				     "pid %d (%s) shares its memory map with pid %d (CLONE_VM)",
+				     it->pid, it->dump->stat.comm, order[mid]->pid);
+			if (c < 0)
+				return;
+			if (c == 1)
+				hi = mid;
+			else
+				lo = mid + 1;
+		}
+		if (!c)
+			continue;
+		for (size_t i = n++; i > lo; i--)
+			order[i] = order[i - 1];
+		order[lo] = it;
+	}
+}
+
+/**
+ * freeze_checks - is there anything in the tree that cannot be dumped?
+ * @ctx: the dump; all stands still
+ *
+ * Return: 0 or -errno recorded: the tree cannot even be looked at. Blockers are
+ * recorded and are no error here.
+ */
+int freeze_checks(struct dump_ctx *ctx)
+{
+	struct stat own[NR_NS];
+	struct pstree_item *it;
+
+	own_namespaces(own);
+	list_for_each(it, &ctx->tree->items, list) {
+		if (it == ctx->tree->root && it->state == TASK_DEAD)
+			return fail(ctx->report, "target-dead", ESRCH, "pid %d has ended meanwhile",
+				    it->pid);
+		check_session(ctx, it);
+		if (it->state == TASK_DEAD)
+			continue;
+		check_namespaces(ctx, it, own);
+		ctx->stats->threads += it->dump->nr_threads;
+		ctx->stats->tasks++;
+	}
+	check_shared_vm(ctx);
+	return 0;
+}

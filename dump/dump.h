@@ -1,0 +1,50 @@
+/*
+ * dump - a live process tree to a model, and to images. The one header that
+ * daemon/ and cmd/ see.
+ */
+#ifndef CL_DUMP_DUMP_H
+#define CL_DUMP_DUMP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct pstree;
+struct report;
+
+enum dump_final { DUMP_KILL, DUMP_LEAVE_RUNNING, DUMP_LEAVE_STOPPED };
+
+/* One request. All zero but pid and images_fd is a plain dump. */
+struct dump_opts {
+	pid_t pid;
+	int images_fd; /* the image directory */
+	enum dump_final final;
+	bool shell_job;
+	bool tcp_established, file_locks, link_remap, ext_unix_sk, evasive_devices;
+	uint64_t ghost_limit; /* bytes; 0 is the default */
+	unsigned timeout;     /* seconds; 0 is the default of 10 */
+	bool attached;        /* state: the caller's thread traces every task already */
+	/* Progress: called with bytes done and bytes in all; may be NULL. */
+	void (*progress)(void *arg, uint64_t done, uint64_t total);
+	/* Action scripts: called with CRIU's action name; non-zero vetoes. May be NULL. */
+	int (*action)(void *arg, const char *name);
+	void *arg;
+};
+
+/* What a dump did; the figures of stats-dump and of --json. */
+struct dump_stats {
+	uint64_t freezing_us, frozen_us, memdump_us, memwrite_us, fsync_us, total_us;
+	uint64_t pages_scanned, pages_written, pages_skipped_parent, pages_lazy;
+	uint64_t shpages_scanned, shpages_written;
+	size_t tasks, threads, files;
+};
+
+int dump_tree(const struct dump_opts *o, struct report *r, struct dump_stats *stats);
+
+/*
+ * dump_state - the collecting stages without a writer: the live tree as a
+ * model, memory hashed. With @o->attached tasks stay stopped, else they run on.
+ */
+int dump_state(const struct dump_opts *o, struct report *r, struct pstree **out);
+
+#endif

@@ -1,0 +1,448 @@
+/*
+ * files - every descriptor of every task, once per open file description.
+ *
+ * A table is read once, however many tasks share it. Each descriptor is
+ * fetched with pidfd_getfd(2), takes its slot larval, and matures when it is
+ * known which description it leads to: one met before, or a new one, described
+ * by the first type of the registry that recognises it. What no type knows is
+ * a blocker; all of them are recorded, none stops the walk.
+ */
+#include "dump/files.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "kernel/kcmp.h"
+#include "kernel/sockdiag.h"
+
+#define FILE_TYPE(name, fd_type, field, msg) extern const struct file_dump_ops name##_dump_ops;
+#include "model/file_types.def"
+#undef FILE_TYPE
+
+const struct file_dump_ops *const file_dump_ops[FILE_KINDS] = {
+#define FILE_TYPE(name, fd_type, field, msg) [FILE_KIND_##name] = &name##_dump_ops,
+#include "model/file_types.def"
+#undef FILE_TYPE
+};
+
+/**
+ * file_seen - what a type remembers of the tree so far
+ * @ctx: the dump
+ * @kind: the type
+ * @key: its own key, an inode number as a rule
+ *
+ * Return: what file_see() was given, or NULL.
+ */
+void *file_seen(const struct dump_ctx *ctx, enum file_kind kind, uint64_t key)
+{
+	return idmap_get(&ctx->files->seen[kind], key);
+}
+
+/**
+ * file_see - remember something for the rest of this dump
+ * @ctx: the dump
+ * @kind: the type
+ * @key: its own key
+ * @what: not NULL, from the arena
+ */
+void file_see(struct dump_ctx *ctx, enum file_kind kind, uint64_t key, void *what)
+{
+	idmap_put(&ctx->files->seen[kind], key, what);
+}
+
+/**
+ * file_side_put - one entry for an image that goes with the files
+ * @ctx: the dump; nothing is written for a mere state
+ * @k: the image; it has no number in its name
+ * @m: the entry
+ * @raw: payload after it, or NULL
+ * @len: its bytes
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int file_side_put(struct dump_ctx *ctx, enum image_kind k, const ProtobufCMessage *m,
+		  const void *raw, size_t len)
+{
+	struct image_writer **w = &ctx->files->side[k];
+	int ret = 0;
+
+	if (!ctx->write)
+		return 0;
+	if (!*w)
+		ret = image_create(w, ctx->images, k, 0);
+	if (!ret)
+		ret = image_put(*w, m);
+	if (!ret && len)
+		ret = image_put_raw(*w, raw, len);
+	return ret;
+}
+
+static void msg_set_u32(ProtobufCMessage *m, const char *name, uint32_t val)
+{
+	const ProtobufCFieldDescriptor *f =
+		protobuf_c_message_descriptor_get_field_by_name(m->descriptor, name);
+
+	if (f && f->label == PROTOBUF_C_LABEL_REQUIRED && f->type == PROTOBUF_C_TYPE_UINT32)
+		memcpy((char *)m + f->offset, &val, sizeof(val));
+}
+
+/**
+ * file_desc_make - a new description with the fields that all types have
+ * @ctx: the dump
+ * @kind: its type
+ * @fi: where it was found
+ *
+ * Return: the description; its message has id, flags and owner.
+ */
+struct file_desc *file_desc_make(struct dump_ctx *ctx, enum file_kind kind,
+				 const struct fd_info *fi)
+{
+	const ProtobufCMessageDescriptor *md = file_types[kind].msg;
+	ProtobufCMessage *m = arena_alloc(ctx->arena, md->sizeof_message);
+	const ProtobufCFieldDescriptor *f;
+	struct file_desc *d;
+
+	protobuf_c_message_init(md, m);
+	d = file_desc_new(ctx->tree, kind, m);
+	msg_set_u32(m, "id", d->id);
+	msg_set_u32(m, "flags", fi->flags);
+	f = protobuf_c_message_descriptor_get_field_by_name(md, "fown");
+	if (f) {
+		FownEntry *fown = arena_new_of(ctx->arena, FownEntry);
+
+		fown_entry__init(fown);
+		if (fi->local >= 0)
+			file_fown(fi, fown);
+		memcpy((char *)m + f->offset, &fown, sizeof(fown));
+	}
+	d->dump = arena_new_of(ctx->arena, struct file_desc_dump);
+	d->dump->fi = *fi;
+	d->dump->fi.local = -1;
+	return d;
+}
+
+static const char *unknown_kind(const struct fd_info *fi)
+{
+	switch (fi->st.st_mode & S_IFMT) {
+	case S_IFSOCK:
+		return "a socket of a family that";
+	case S_IFCHR:
+		return "a character device that";
+	case S_IFBLK:
+		return "a block device that";
+	default:
+		return "a kind of file that";
+	}
+}
+
+/**
+ * file_probe - the first type that knows a file describes it
+ * @ctx: the dump
+ * @fi: the file; its descriptor moves into the description if the type keeps it
+ *
+ * Return: the description, or NULL with the cause recorded.
+ */
+struct file_desc *file_probe(struct dump_ctx *ctx, struct fd_info *fi)
+{
+	for (int k = 0; k < FILE_KINDS; k++) {
+		const struct file_dump_ops *ops = file_dump_ops[k];
+		struct file_desc *d;
+
+		if (!ops->probe(ctx, fi))
+			continue;
+		d = file_desc_make(ctx, k, fi);
+		if (ops->dump(ctx, d, fi) < 0)
+			return NULL;
+		if (ops->finish && ops->keep)
+			d->dump->fi.local = take_fd(&fi->local);
+		return d;
+	}
+	file_blocker(ctx, fi, "file-kind", EOPNOTSUPP, "%s this version does not know",
+		     unknown_kind(fi));
+	return NULL;
+}
+
+static int dump_one(struct dump_ctx *ctx, struct pstree_item *it, int pidfd, int fd, bool cloexec)
+{
+	struct fd_info fi = { .task = it, .fd = fd, .local = -1, .mnt_id = -1 };
+	struct file *larval;
+	struct known_file *k;
+	int got, ret;
+	bool found;
+
+	ret = falloc(it->fdt, fd, &larval, &got);
+	if (ret || got != fd)
+		return fail(ctx->report, "file-table", ret ? -ret : EBADF,
+			    "pid %d: descriptor %d has no place in the table", it->pid, fd);
+	ret = file_info_get(ctx, &fi, pidfd);
+	k = ret ? NULL : file_known(ctx, &fi, &found);
+	if (k && !found)
+		k->d = file_probe(ctx, &fi);
+	if (!k || !k->d || !fle_merge(k->d, it->fdt, fd, cloexec ? FD_CLOEXEC : 0, larval)) {
+		fdremove(it->fdt, fd);
+		closef(larval, NULL);
+		ret = ret ? ret : -EOPNOTSUPP;
+	}
+	file_info_put(&fi);
+	return ret;
+}
+
+/* The FD_CLOEXEC bits: only the task itself, or fdinfo, can tell them. */
+static int read_cloexec(struct dump_ctx *ctx, struct pstree_item *it, const int *fds, bool *cloexec,
+			size_t n)
+{
+	struct remote_call *calls;
+	int ret = -EOPNOTSUPP;
+
+	if (it->dump->remote && n > 8) {
+		calls = calloc(n, sizeof(*calls));
+		if (!calls)
+			return -ENOMEM;
+		for (size_t i = 0; i < n; i++)
+			calls[i] = (struct remote_call){ .nr = SYS_fcntl,
+							 .args = { (unsigned)fds[i], F_GETFD } };
+		ret = remote_run(it->dump->remote, it->pid, calls, n, 0);
+		for (size_t i = 0; !ret && i < n; i++) {
+			if (calls[i].ret < 0)
+				ret = (int)calls[i].ret;
+			cloexec[i] = calls[i].ret & FD_CLOEXEC;
+		}
+		free(calls);
+	}
+	for (size_t i = 0; ret && i < n; i++) {
+		struct fd_info fi = { .task = it, .fd = fds[i] };
+		uint64_t flags;
+
+		fi.fdinfo = file_info_text(ctx, &fi);
+		if (file_info_u64(&fi, "flags", 8, &flags))
+			return fail(ctx->report, "file-info", EIO,
+				    "pid %d fd %d: no flags in fdinfo", it->pid, fds[i]);
+		cloexec[i] = flags & O_CLOEXEC;
+		if (i == n - 1)
+			ret = 0;
+	}
+	return ret;
+}
+
+static int list_fds(struct dump_ctx *ctx, struct pstree_item *it, int **fds, size_t *n)
+{
+	struct dirent *de;
+	DIR *dir = NULL;
+	size_t room = 0;
+	int fd;
+
+	*n = 0;
+	*fds = NULL;
+	fd = openat(it->dump->proc_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir)
+		return fail(ctx->report, "file-list", errno, "pid %d: open /proc/%d/fd", it->pid,
+			    it->pid);
+	while ((de = readdir(dir))) {
+		if (de->d_name[0] < '0' || de->d_name[0] > '9')
+			continue;
+		if (*n == room) {
+			room = room ? room * 2 : 64;
+			*fds = reallocarray(*fds, room, sizeof(**fds));
+			if (!*fds)
+				abort();
+		}
+		(*fds)[(*n)++] = atoi(de->d_name);
+	}
+	closedir(dir);
+	return 0;
+}
+
+static int dump_table(struct dump_ctx *ctx, struct pstree_item *it)
+{
+	bool *cloexec = NULL;
+	int *fds = NULL, ret, bad = 0;
+	size_t n;
+
+	it->fdt = filedesc_new(&ctx->tree->files, INT32_MAX);
+	if (!it->fdt)
+		return fail(ctx->report, "file-table", ENOMEM, "pid %d: table of files", it->pid);
+	it->fdt->owner = it;
+	it->fdt->id = ++ctx->files->last_table;
+	ret = list_fds(ctx, it, &fds, &n);
+	if (!ret && n) {
+		cloexec = calloc(n, sizeof(*cloexec));
+		ret = cloexec ? read_cloexec(ctx, it, fds, cloexec, n) : -ENOMEM;
+	}
+	for (size_t i = 0; !ret && i < n; i++) {
+		int err = dump_one(ctx, it, it->dump->pidfd, fds[i], cloexec[i]);
+
+		bad = bad ? bad : err;
+	}
+	free(cloexec);
+	free(fds);
+	return ret ? ret : bad;
+}
+
+/* Tasks whose table has been read, in the order that kcmp gives them. */
+struct table_order {
+	struct pstree_item **items;
+	size_t n;
+};
+
+static int share_table(struct dump_ctx *ctx, struct table_order *o, struct pstree_item *it,
+		       bool *shared)
+{
+	size_t lo = 0, hi = o->n;
+
+	*shared = false;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		int c = kcmp(it->pid, o->items[mid]->pid, CL_KCMP_FILES, 0, 0);
+
+		if (c < 0)
+			return fail(ctx->report, "kcmp", -c, "pid %d: kcmp(KCMP_FILES)", it->pid);
+		if (c == 0) {
+			it->fdt = fdshare(o->items[mid]->fdt);
+			*shared = true;
+			return 0;
+		}
+		if (c == 1)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	o->items = o->items ? o->items : arena_array(ctx->arena, struct pstree_item *,
+						      ctx->tree->nr_items);
+	memmove(&o->items[lo + 1], &o->items[lo], (o->n - lo) * sizeof(*o->items));
+	o->items[lo] = it;
+	o->n++;
+	return 0;
+}
+
+static int check_threads(struct dump_ctx *ctx, struct pstree_item *it)
+{
+	for (size_t i = 0; i < it->dump->nr_threads; i++) {
+		pid_t tid = it->dump->threads[i].tid;
+
+		if (tid == it->pid || kcmp(it->pid, tid, CL_KCMP_FILES, 0, 0) == 0)
+			continue;
+		return fail(ctx->report, "thread-files", EOPNOTSUPP,
+			    "pid %d: thread %d has a table of files of its own; let it end first",
+			    it->pid, tid);
+	}
+	return 0;
+}
+
+/* The inodes that have a lock of any kind, whoever holds it. */
+static void read_locks(struct dump_files *f)
+{
+	FILE *in = fopen("/proc/locks", "re");
+	unsigned long ino;
+	char line[256];
+
+	while (in && fgets(line, sizeof(line), in))
+		if (sscanf(line, "%*s %*s %*s %*s %*s %*x:%*x:%lu", &ino) == 1)
+			idmap_put(&f->locked, ino, f);
+	if (in)
+		fclose(in);
+}
+
+static int files_init(struct dump_ctx *ctx)
+{
+	cleanup_close int mem = memfd_create("probe", MFD_CLOEXEC);
+	struct dump_files *f = arena_new_of(ctx->arena, struct dump_files);
+	struct stat st;
+
+	f->scratch[0] = f->scratch[1] = -1;
+	ctx->files = f;
+	if (mem < 0 || fstat(mem, &st) < 0)
+		return fail(ctx->report, "file-table", errno, "memfd_create()");
+	f->memfd_dev = st.st_dev;
+	if (pipe2(f->scratch, O_CLOEXEC | O_NONBLOCK) < 0 || fstat(f->scratch[0], &st) < 0)
+		return fail(ctx->report, "file-table", errno, "pipe2()");
+	f->pipe_dev = st.st_dev;
+	if (stat("/proc/self/ns/net", &st) == 0)
+		f->netns = st.st_ino;
+	read_locks(f);
+	return 0;
+}
+
+/**
+ * dump_files - describe every descriptor of every task
+ * @ctx: the dump; all tasks are stopped
+ *
+ * Fills pstree_item.fdt, the file table and its descriptions.
+ *
+ * Return: 0, or -errno after every blocker has been recorded.
+ */
+int dump_files(struct dump_ctx *ctx)
+{
+	struct table_order order = { 0 };
+	struct pstree_item *it;
+	int bad = files_init(ctx), ret;
+	bool shared;
+
+	if (bad)
+		return bad;
+	list_for_each(it, &ctx->tree->items, list) {
+		if (!item_alive(it))
+			continue;
+		ret = check_threads(ctx, it);
+		if (!ret)
+			ret = share_table(ctx, &order, it, &shared);
+		if (!ret && !shared)
+			ret = dump_table(ctx, it);
+		if (it->ids && it->fdt)
+			it->ids->files_id = it->fdt->id;
+		bad = bad ? bad : ret;
+	}
+	if (ctx->stats)
+		ctx->stats->files = ctx->tree->files.nfiles;
+	return bad;
+}
+
+/**
+ * dump_files_finish - what types can only tell once every file is known
+ * @ctx: the dump
+ *
+ * Ends the images that go with the files, and gives back what dump_files()
+ * took. To be called once, also after a failure.
+ *
+ * Return: 0, or -errno after every cause has been recorded.
+ */
+int dump_files_finish(struct dump_ctx *ctx)
+{
+	struct dump_files *f = ctx->files;
+	struct file_desc *d;
+	int bad = 0, ret;
+
+	if (!f)
+		return 0;
+	list_for_each(d, &ctx->tree->files.descs, list) {
+		const struct file_dump_ops *ops = file_dump_ops[d->kind];
+
+		if (!d->dump)
+			continue;
+		ret = ops->finish ? ops->finish(ctx, d, &d->dump->fi) : 0;
+		bad = bad ? bad : ret;
+		file_info_put(&d->dump->fi);
+	}
+	for (int k = 0; k < IMAGE_KINDS; k++) {
+		ret = f->side[k] ? image_finish(&f->side[k]) : 0;
+		bad = bad ? bad : ret;
+	}
+	for (int k = 0; k < FILE_KINDS; k++)
+		idmap_free(&f->seen[k]);
+	idmap_free(&f->by_key);
+	idmap_free(&f->by_path);
+	idmap_free(&f->locked);
+	sockdiag_close(f->sockdiag);
+	close_owned(&f->scratch[0]);
+	close_owned(&f->scratch[1]);
+	ctx->files = NULL;
+	return bad;
+}

@@ -1,0 +1,94 @@
+/*
+ * files - what dump/files*.c offers to the file types of dump/types/.
+ */
+#ifndef CL_DUMP_FILES_H
+#define CL_DUMP_FILES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dump/ctx.h"
+#include "image/image.h"
+
+struct sockdiag;
+
+/* A description that was met before, found again by its key; a binary tree in kcmp's order. */
+struct known_file {
+	struct known_file *left, *right, *same_hash;
+	struct file_desc *d; /* NULL: it is a blocker, recorded once */
+	dev_t dev;
+	ino_t ino;
+	uint64_t pos;
+	uint32_t flags;
+	pid_t pid;
+	int fd;
+};
+
+/* dump_ctx.files */
+struct dump_files {
+	struct idmap by_key;            /* struct known_file trees */
+	struct idmap by_path;           /* struct path_file: exe, cwd, root and mapped files */
+	struct idmap seen[FILE_KINDS];  /* what a type remembers by inode or the like */
+	struct idmap locked;            /* inodes that /proc/locks names */
+	struct image_writer *side[IMAGE_KINDS];
+	struct sockdiag *sockdiag;
+	dev_t pipe_dev;  /* st_dev of every pipe that has no name */
+	dev_t memfd_dev; /* st_dev of memfds */
+	ino_t netns;     /* inode of our network namespace */
+	uint32_t last_table;
+	uint32_t last_ghost;
+	uint32_t last_shmid;
+	int scratch[2]; /* a pipe of our own, for what is looked at and not taken */
+	bool kcmp_missing;
+};
+
+/* files.c */
+void *file_seen(const struct dump_ctx *ctx, enum file_kind kind, uint64_t key);
+void file_see(struct dump_ctx *ctx, enum file_kind kind, uint64_t key, void *what);
+int file_side_put(struct dump_ctx *ctx, enum image_kind k, const ProtobufCMessage *m,
+		  const void *raw, size_t len);
+struct file_desc *file_desc_make(struct dump_ctx *ctx, enum file_kind kind,
+				 const struct fd_info *fi);
+struct file_desc *file_probe(struct dump_ctx *ctx, struct fd_info *fi);
+
+/* files_info.c */
+int file_info_get(struct dump_ctx *ctx, struct fd_info *fi, int pidfd);
+void file_info_put(struct fd_info *fi);
+const char *file_info_link(struct dump_ctx *ctx, struct fd_info *fi);
+const char *file_info_text(struct dump_ctx *ctx, const struct fd_info *fi);
+int file_info_u64(const struct fd_info *fi, const char *key, int base, uint64_t *val);
+int file_fown(const struct fd_info *fi, FownEntry *fown);
+
+/* files_known.c */
+struct known_file *file_known(struct dump_ctx *ctx, const struct fd_info *fi, bool *found);
+int file_same(struct dump_ctx *ctx, pid_t pid_a, int fd_a, pid_t pid_b, int fd_b);
+
+/* files_path.c */
+struct file_where {
+	const char *name; /* as the image has it */
+	bool deleted;     /* the name leads elsewhere or nowhere */
+};
+int file_where(struct dump_ctx *ctx, const struct fd_info *fi, struct file_where *w);
+int file_where_gone(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi,
+		    const struct file_where *w);
+
+/* files_ghost.c */
+int file_ghost(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi,
+	       const struct file_where *w);
+
+/* types/reg.c */
+int reg_describe(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi);
+
+/* types/pipe.c */
+int pipe_peek(struct dump_ctx *ctx, const struct fd_info *fi, enum image_kind k, uint32_t pipe_id,
+	      uint64_t *hash);
+
+extern const struct file_dump_ops *const file_dump_ops[FILE_KINDS];
+
+/* st_dev and st_rdev as the kernel and the image format count them: 12 bits major, 20 minor. */
+static inline uint32_t file_kdev(dev_t dev)
+{
+	return (uint32_t)(((dev >> 8) & 0xfff) << 20 | (dev & 0xff) | ((dev >> 12) & 0xfff00));
+}
+
+#endif

@@ -1,0 +1,101 @@
+/*
+ * files_path - does the name of a file still lead to it?
+ *
+ * The link of a descriptor gives the name under which the file was opened.
+ * If that name leads to the same inode, it is how the file comes back. If
+ * not, the file was deleted, or another has taken its name: then its content
+ * goes into the image (files_ghost.c), or, where it still has other names, a
+ * new one is needed (--link-remap).
+ */
+#include "dump/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+#define DELETED " (deleted)"
+
+/* What restore appends when the old name of a deleted file is in use; see restore/types/ghost.c. */
+static size_t without_ghost_suffix(const char *name, size_t len)
+{
+	static const char mark[] = ".criu-lite-ghost.";
+	const char *at = memmem(name, len, mark, sizeof(mark) - 1), *next;
+
+	while (at && (next = memmem(at + 1, len - (size_t)(at + 1 - name), mark, sizeof(mark) - 1)))
+		at = next;
+	if (!at || strspn(at + sizeof(mark) - 1, "0123456789") !=
+			   len - (size_t)(at - name) - (sizeof(mark) - 1))
+		return len;
+	return (size_t)(at - name);
+}
+
+static bool leads_to(const char *name, const struct stat *want)
+{
+	struct stat st;
+
+	return fstatat(AT_FDCWD, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       st.st_dev == want->st_dev && st.st_ino == want->st_ino;
+}
+
+/**
+ * file_where - the name of a file, and whether it is still good
+ * @ctx: the dump
+ * @fi: the file; has a link
+ * @w: filled
+ *
+ * Return: 0, or -errno with a blocker recorded.
+ */
+int file_where(struct dump_ctx *ctx, const struct fd_info *fi, struct file_where *w)
+{
+	size_t len = strlen(fi->link), cut = sizeof(DELETED) - 1;
+	char *name;
+
+	if (fi->link[0] != '/')
+		return file_blocker(ctx, fi, "file-unreachable", EOPNOTSUPP,
+				    "its path cannot be reached from our root");
+	if (leads_to(fi->link, &fi->st)) {
+		*w = (struct file_where){ .name = fi->link };
+		return 0;
+	}
+	if (len > cut && !strcmp(fi->link + len - cut, DELETED))
+		len = without_ghost_suffix(fi->link, len - cut);
+	name = arena_memdup(ctx->arena, fi->link, len + 1);
+	name[len] = 0;
+	*w = (struct file_where){ .name = name, .deleted = true };
+	return 0;
+}
+
+/**
+ * file_where_gone - make a file that lost its name come back
+ * @ctx: the dump
+ * @d: its description
+ * @fi: the file
+ * @w: what file_where() said
+ *
+ * Return: 0, or -errno with a blocker recorded.
+ */
+int file_where_gone(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi,
+		    const struct file_where *w)
+{
+	if (!w->deleted)
+		return 0;
+	if (!strncmp(w->name, "/proc/", 6))
+		return file_blocker(ctx, fi, "proc-gone", EOPNOTSUPP,
+				    "a file of a process that has ended; close it first");
+	if (fi->st.st_nlink == 0 || (S_ISDIR(fi->st.st_mode) && !S_ISLNK(fi->st.st_mode)))
+		return file_ghost(ctx, d, fi, w);
+	/* A temporary file without a name has one link at most: its name was never there. */
+	if ((fi->flags & O_TMPFILE) == O_TMPFILE && fi->st.st_nlink == 0)
+		return file_ghost(ctx, d, fi, w);
+	return file_blocker(ctx, fi, "link-remap", EOPNOTSUPP,
+			    "this name was deleted or replaced, the file has %lu others; "
+			    "%s",
+			    (unsigned long)fi->st.st_nlink,
+			    ctx->opts->link_remap ? "--link-remap is not supported by this version" :
+						    "such a file needs --link-remap");
+}

@@ -1,0 +1,214 @@
+/*
+ * files_sock - what all sockets have in common: the options. Those without a
+ * field of their own are kept where they differ from those of a new socket.
+ */
+#include "dump/files_sock.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <net/if.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "kernel/sockopt.h"
+
+#ifndef SIOCGSKNS
+#define SIOCGSKNS 0x894C
+#endif
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
+
+/**
+ * sock_opt - an integer option
+ * @fd: the socket
+ * @level: its level
+ * @name: its name
+ * @val: the value; unchanged if there is none
+ *
+ * Return: true if the socket has it.
+ */
+bool sock_opt(int fd, int level, int name, uint32_t *val)
+{
+	socklen_t len = sizeof(*val);
+	uint32_t v;
+
+	if (getsockopt(fd, level, name, &v, &len) < 0 || len != sizeof(v))
+		return false;
+	*val = v;
+	return true;
+}
+
+static uint32_t base_opt(int fd, int name)
+{
+	uint32_t v = 0;
+
+	sock_opt(fd, SOL_SOCKET, name, &v);
+	return v;
+}
+
+#define SET(field, val) (o->has_##field = 1, o->field = (val))
+
+static void dump_flags(int fd, SkOptsEntry *o)
+{
+	struct linger linger = { 0 };
+	socklen_t len = sizeof(linger);
+
+	SET(reuseaddr, base_opt(fd, SO_REUSEADDR) != 0);
+	SET(so_priority, base_opt(fd, SO_PRIORITY));
+	SET(so_rcvlowat, base_opt(fd, SO_RCVLOWAT));
+	if (base_opt(fd, SO_MARK))
+		SET(so_mark, base_opt(fd, SO_MARK));
+	SET(so_dontroute, base_opt(fd, SO_DONTROUTE) != 0);
+	SET(so_no_check, base_opt(fd, SO_NO_CHECK) != 0);
+	SET(so_reuseport, base_opt(fd, SO_REUSEPORT) != 0);
+	SET(so_broadcast, base_opt(fd, SO_BROADCAST) != 0);
+	SET(so_keepalive, base_opt(fd, SO_KEEPALIVE) != 0);
+	SET(so_oobinline, base_opt(fd, SO_OOBINLINE));
+	SET(so_buf_lock, base_opt(fd, SO_BUF_LOCK));
+	if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff)
+		SET(so_linger, (uint32_t)linger.l_linger);
+}
+
+static void dump_times(int fd, SkOptsEntry *o)
+{
+	struct timeval tv = { 0 };
+	socklen_t len = sizeof(tv);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, &len) == 0) {
+		o->so_snd_tmo_sec = (uint64_t)tv.tv_sec;
+		o->so_snd_tmo_usec = (uint64_t)tv.tv_usec;
+	}
+	len = sizeof(tv);
+	if (getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len) == 0) {
+		o->so_rcv_tmo_sec = (uint64_t)tv.tv_sec;
+		o->so_rcv_tmo_usec = (uint64_t)tv.tv_usec;
+	}
+}
+
+static int dump_filter(struct dump_ctx *ctx, const struct fd_info *fi, SkOptsEntry *o)
+{
+	socklen_t n = 0;
+
+	if (getsockopt(fi->local, SOL_SOCKET, SO_GET_FILTER, NULL, &n) < 0 || !n)
+		return 0;
+	if (n > BPF_MAXINSNS)
+		return file_blocker(ctx, fi, "sock-filter", E2BIG, "a filter of %u instructions", n);
+	o->so_filter = arena_array(ctx->arena, uint64_t, n);
+	if (getsockopt(fi->local, SOL_SOCKET, SO_GET_FILTER, o->so_filter, &n) < 0)
+		return file_blocker(ctx, fi, "sock-filter", errno, "SO_GET_FILTER");
+	o->n_so_filter = n;
+	return 0;
+}
+
+/* A socket of the same kind as new, to compare with. */
+static int fresh_socket(int fd)
+{
+	uint32_t domain = 0, type = 0, proto = 0;
+
+	sock_opt(fd, SOL_SOCKET, SO_DOMAIN, &domain);
+	sock_opt(fd, SOL_SOCKET, SO_TYPE, &type);
+	sock_opt(fd, SOL_SOCKET, SO_PROTOCOL, &proto);
+	return socket((int)domain, (int)type | SOCK_CLOEXEC, (int)proto);
+}
+
+static void dump_extra(struct dump_ctx *ctx, int fd, SkOptsEntry *o)
+{
+	cleanup_close int fresh = fresh_socket(fd);
+	uint32_t domain = 0;
+
+	sock_opt(fd, SOL_SOCKET, SO_DOMAIN, &domain);
+	for (size_t i = 0; i < nr_sockopt_rows && fresh >= 0; i++) {
+		const struct sockopt_row *row = &sockopt_rows[i];
+		uint8_t a[SOCKOPT_MAX] = { 0 }, b[SOCKOPT_MAX] = { 0 };
+		socklen_t na = sizeof(a), nb = sizeof(b);
+		SkExtraOpt *x;
+
+		if (!(row->families & sockopt_family((int)domain)) ||
+		    getsockopt(fd, row->level, row->name, a, &na) < 0 ||
+		    getsockopt(fresh, row->level, row->name, b, &nb) < 0 ||
+		    (na == nb && !memcmp(a, b, na)))
+			continue;
+		x = arena_new_of(ctx->arena, SkExtraOpt);
+		sk_extra_opt__init(x);
+		x->level = row->level;
+		x->name = row->name;
+		x->value.data = arena_memdup(ctx->arena, a, na);
+		x->value.len = na;
+		arena_push(ctx->arena, o->extra, o->n_extra) = x;
+	}
+}
+
+/**
+ * sock_dump_opts - the options of a socket
+ * @ctx: the dump
+ * @fi: the socket
+ * @out: the message
+ *
+ * Return: 0, or -errno with a blocker recorded.
+ */
+int sock_dump_opts(struct dump_ctx *ctx, const struct fd_info *fi, SkOptsEntry **out)
+{
+	SkOptsEntry *o = arena_new_of(ctx->arena, SkOptsEntry);
+	char dev[IFNAMSIZ + 1] = "";
+	socklen_t len = IFNAMSIZ;
+	int ret;
+
+	sk_opts_entry__init(o);
+	o->so_sndbuf = base_opt(fi->local, SO_SNDBUF);
+	o->so_rcvbuf = base_opt(fi->local, SO_RCVBUF);
+	dump_flags(fi->local, o);
+	dump_times(fi->local, o);
+	if (getsockopt(fi->local, SOL_SOCKET, SO_BINDTODEVICE, dev, &len) == 0 && dev[0])
+		o->so_bound_dev = arena_strdup(ctx->arena, dev);
+	ret = dump_filter(ctx, fi, o);
+	if (ret)
+		return ret;
+	dump_extra(ctx, fi->local, o);
+	*out = o;
+	return 0;
+}
+
+/**
+ * sock_check_net - is the socket in our own network namespace?
+ * @ctx: the dump
+ * @fi: the socket
+ *
+ * Return: 0, or -errno with a blocker recorded.
+ */
+int sock_check_net(struct dump_ctx *ctx, const struct fd_info *fi)
+{
+	cleanup_close int ns = ioctl(fi->local, SIOCGSKNS);
+	struct stat st;
+
+	/* Without CAP_NET_ADMIN the kernel does not say. */
+	if (ns < 0 || fstat(ns, &st) < 0 || st.st_ino == ctx->files->netns)
+		return 0;
+	return file_blocker(ctx, fi, "sock-netns", EOPNOTSUPP,
+			    "a socket of another network namespace");
+}
+
+/**
+ * sock_diag_get - what netlink tells of all sockets, asked once
+ * @ctx: the dump
+ *
+ * Return: the answer, or NULL, recorded.
+ */
+const struct sockdiag *sock_diag_get(struct dump_ctx *ctx)
+{
+	int ret;
+
+	if (!ctx->files->sockdiag) {
+		ret = sockdiag_open(&ctx->files->sockdiag);
+		if (ret)
+			fail(ctx->report, "sock-diag", -ret,
+			     "NETLINK_SOCK_DIAG for Unix sockets; is unix_diag there?");
+	}
+	return ctx->files->sockdiag;
+}

@@ -1,0 +1,57 @@
+/*
+ * tasks - what the files about tasks share: one step each, for one thread or
+ * for one task. All return 0 or -errno recorded.
+ */
+#ifndef CL_DUMP_TASKS_H
+#define CL_DUMP_TASKS_H
+
+#include "dump/ctx.h"
+
+struct pstree_item;
+
+/* regs-<machine>.c: registers as the image has them, syscalls wound back. */
+int regs_info(struct dump_ctx *ctx, pid_t tid, const struct user_regs_struct *regs,
+	      ThreadInfoX86 **out);
+int regs_check(struct dump_ctx *ctx, const struct pstree_item *it,
+	       const struct dump_thread *th); /* 1: a blocker, recorded */
+
+/* threads.c: what is seen from outside; then what the thread itself tells. */
+int thread_collect(struct dump_ctx *ctx, struct pstree_item *it, size_t i);
+int threads_ask(struct dump_ctx *ctx, struct pstree_item *it);
+
+/* leader.c: what one thread tells for its whole process. */
+int leader_collect(struct dump_ctx *ctx, struct pstree_item *it);
+int leader_ask(struct dump_ctx *ctx, struct pstree_item *it);
+
+/* timers.c */
+int timers_ask(struct dump_ctx *ctx, struct pstree_item *it);
+
+/* creds.c */
+CredsEntry *creds_entry(struct arena *a, const struct proc_status *st);
+int task_limits(struct dump_ctx *ctx, struct pstree_item *it);
+
+/* seccomp.c: the thread's chain of filters, shared with threads that have the same. */
+int seccomp_collect(struct dump_ctx *ctx, struct pstree_item *it, size_t i);
+
+/* signals.c */
+int signals_pending(struct dump_ctx *ctx, pid_t tid, bool shared, SignalQueueEntry **out);
+
+/* ids.c */
+int ids_collect(struct dump_ctx *ctx);
+void ids_inventory(struct dump_ctx *ctx);
+
+/* Calls that one thread is to run; the results come where the caller said. */
+struct ask {
+	struct remote_call *calls;
+	size_t n, room;
+};
+size_t ask_add(struct ask *a, long nr, unsigned long a0, unsigned long a1, unsigned long a2,
+	       unsigned long a3, unsigned long a4);
+void ask_free(struct ask *a);
+
+int task_fail_at(struct dump_ctx *ctx, pid_t tid, const char *file, int line, int err,
+		 const char *what);
+/* The cause of a failed ptrace or remote call: the thread has died, or worse. Returns -errno. */
+#define task_fail(ctx, tid, err, what) task_fail_at(ctx, tid, __FILE_NAME__, __LINE__, err, what)
+
+#endif

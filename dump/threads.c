@@ -1,0 +1,293 @@
+/*
+ * threads - one thread: first what can be seen from outside, then what only
+ * the thread itself can tell. All threads of a process are asked at once.
+ */
+#include "dump/tasks.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "kernel/kcmp.h"
+#include "kernel/ptrace.h"
+
+#define WAVE 512 /* threads that are asked at a time: their answers fit the work area */
+
+/* What a thread answers, in its own memory. */
+struct thread_answer {
+	stack_t sas;
+	uint64_t tid_addr;
+	int32_t pdeath_sig;
+	char comm[20];
+};
+
+/* The calls of a thread, in this order. */
+enum { ASK_SAS, ASK_TID_ADDR, ASK_PDEATH, ASK_COMM, ASK_SECUREBITS, NR_ASK };
+
+/**
+ * task_fail_at - record that a thread could not be asked
+ * @ctx: the dump
+ * @tid: the thread
+ * @file: source file of the caller
+ * @line: its line
+ * @err: -errno
+ * @what: what was wanted
+ *
+ * Return: @err.
+ */
+int task_fail_at(struct dump_ctx *ctx, pid_t tid, const char *file, int line, int err,
+		 const char *what)
+{
+	if (err == -ESRCH)
+		return report_fail(ctx->report, file, line, "task-gone", ESRCH,
+				   "thread %d has died meanwhile (%s)", tid, what);
+	return report_fail(ctx->report, file, line, "task-read", -err, "thread %d: %s", tid, what);
+}
+
+static int thread_status(struct dump_ctx *ctx, struct pstree_item *it, struct dump_thread *th)
+{
+	struct proc_status *st = &th->status;
+	char name[40];
+	void *groups;
+	int ret;
+
+	snprintf(name, sizeof(name), "task/%d/status", th->tid);
+	ret = proc_read(it->dump->proc_fd, name, &ctx->text);
+	if (!ret)
+		ret = proc_parse_status(ctx->text.p, st);
+	if (ret)
+		return task_fail(ctx, th->tid, ret == -ENOENT ? -ESRCH : ret, "status");
+	groups = st->groups;
+	st->groups = arena_memdup(ctx->arena, groups, st->nr_groups * sizeof(*st->groups));
+	free(groups);
+	return 0;
+}
+
+static int thread_sched(struct dump_ctx *ctx, pid_t tid, ThreadCoreEntry *tc)
+{
+	struct sched_param sp = { 0 };
+	int policy = sched_getscheduler(tid);
+
+	if (policy < 0)
+		return task_fail(ctx, tid, -errno, "sched_getscheduler()");
+	tc->has_sched_policy = 1;
+	tc->sched_policy = (uint32_t)policy;
+	policy &= ~SCHED_RESET_ON_FORK;
+	if (policy == SCHED_FIFO || policy == SCHED_RR) {
+		if (sched_getparam(tid, &sp) < 0)
+			return task_fail(ctx, tid, -errno, "sched_getparam()");
+		tc->has_sched_prio = 1;
+		tc->sched_prio = (uint32_t)sp.sched_priority;
+	}
+	if (policy == 6) /* SCHED_DEADLINE */
+		fail(ctx->report, "task-deadline", EOPNOTSUPP,
+		     "thread %d is scheduled by SCHED_DEADLINE", tid);
+	errno = 0;
+	tc->sched_nice = getpriority(PRIO_PROCESS, (id_t)tid);
+	if (errno)
+		return task_fail(ctx, tid, -errno, "getpriority()");
+	tc->has_sched_nice = 1;
+	return 0;
+}
+
+static int thread_lists(struct dump_ctx *ctx, pid_t tid, ThreadCoreEntry *tc)
+{
+	struct ptrace_rseq rseq = { 0 };
+	size_t len = 0;
+	void *head = NULL;
+	int ret;
+
+	if (syscall(SYS_get_robust_list, tid, &head, &len) < 0)
+		return task_fail(ctx, tid, -errno, "get_robust_list()");
+	tc->futex_rla = (uintptr_t)head;
+	tc->futex_rla_len = (uint32_t)len;
+	ret = ptrace_get_rseq(tid, &rseq);
+	if (ret && ret != -EIO)
+		return task_fail(ctx, tid, ret, "rseq");
+	if (!rseq.address)
+		return 0;
+	tc->rseq_entry = arena_new_of(ctx->arena, RseqEntry);
+	rseq_entry__init(tc->rseq_entry);
+	tc->rseq_entry->rseq_abi_pointer = rseq.address;
+	tc->rseq_entry->rseq_abi_size = rseq.size;
+	tc->rseq_entry->signature = rseq.signature;
+	return 0;
+}
+
+static int thread_regs(struct dump_ctx *ctx, struct pstree_item *it, struct dump_thread *th,
+		       CoreEntry *core)
+{
+	int ret = ptrace_get_regs(th->tid, &th->regs);
+
+	if (!ret && regs_check(ctx, it, th)) {
+		it->dump->refused = true;
+		return 0;
+	}
+	if (!ret)
+		ret = ptrace_rseq_fixup(th->tid, &th->regs);
+	if (ret >= 0)
+		ret = ptrace_get_sigmask(th->tid, &th->sigmask);
+	if (ret)
+		return task_fail(ctx, th->tid, ret, "registers");
+	return regs_info(ctx, th->tid, &th->regs, &core->thread_info);
+}
+
+static int thread_pending(struct dump_ctx *ctx, const struct dump_thread *th, ThreadCoreEntry *tc)
+{
+	if (th->status.sig_pending)
+		return signals_pending(ctx, th->tid, false, &tc->signals_p);
+	tc->signals_p = arena_new_of(ctx->arena, SignalQueueEntry);
+	signal_queue_entry__init(tc->signals_p);
+	return 0;
+}
+
+/**
+ * thread_collect - what is seen of a thread from outside
+ * @ctx: the dump
+ * @it: its process
+ * @i: its index; its core message is made here
+ *
+ * Return: 0 or -errno recorded.
+ */
+int thread_collect(struct dump_ctx *ctx, struct pstree_item *it, size_t i)
+{
+	struct dump_thread *th = &it->dump->threads[i];
+	CoreEntry *core = arena_new_of(ctx->arena, CoreEntry);
+	ThreadCoreEntry *tc = arena_new_of(ctx->arena, ThreadCoreEntry);
+	int ret;
+
+	core_entry__init(core);
+	thread_core_entry__init(tc);
+	core->mtype = CORE_ENTRY__MARCH__X86_64;
+	core->thread_core = tc;
+	it->threads[i] = (struct task_thread){ .tid = th->tid, .core = core };
+	ret = thread_regs(ctx, it, th, core);
+	if (!ret)
+		ret = thread_status(ctx, it, th);
+	if (!ret)
+		ret = thread_sched(ctx, th->tid, tc);
+	if (!ret)
+		ret = thread_lists(ctx, th->tid, tc);
+	if (!ret)
+		ret = thread_pending(ctx, th, tc);
+	if (!ret)
+		ret = seccomp_collect(ctx, it, i);
+	if (ret)
+		return ret;
+	tc->creds = creds_entry(ctx->arena, &th->status);
+	if (i) {
+		tc->has_blk_sigset = 1;
+		tc->blk_sigset = th->sigmask;
+		if (kcmp(it->pid, th->tid, CL_KCMP_FS, 0, 0) > 0)
+			fail(ctx->report, "thread-fs", EOPNOTSUPP,
+			     "pid %d: thread %d has a working directory of its own", it->pid,
+			     th->tid);
+	}
+	return 0;
+}
+
+static void thread_calls(struct remote_call calls[NR_ASK], unsigned long at)
+{
+	const unsigned long sas = at + offsetof(struct thread_answer, sas);
+	const unsigned long addr = at + offsetof(struct thread_answer, tid_addr);
+	const unsigned long sig = at + offsetof(struct thread_answer, pdeath_sig);
+	const unsigned long comm = at + offsetof(struct thread_answer, comm);
+
+	calls[ASK_SAS] = (struct remote_call){ .nr = SYS_sigaltstack, .args = { 0, sas } };
+	calls[ASK_TID_ADDR] =
+		(struct remote_call){ .nr = SYS_prctl, .args = { PR_GET_TID_ADDRESS, addr } };
+	calls[ASK_PDEATH] =
+		(struct remote_call){ .nr = SYS_prctl, .args = { PR_GET_PDEATHSIG, sig } };
+	calls[ASK_COMM] = (struct remote_call){ .nr = SYS_prctl, .args = { PR_GET_NAME, comm } };
+	calls[ASK_SECUREBITS] =
+		(struct remote_call){ .nr = SYS_prctl, .args = { PR_GET_SECUREBITS } };
+}
+
+static int thread_answered(struct dump_ctx *ctx, struct task_thread *t,
+			   const struct remote_call calls[NR_ASK], const struct thread_answer *a)
+{
+	ThreadCoreEntry *tc = t->core->thread_core;
+
+	for (int i = 0; i < NR_ASK; i++)
+		if (calls[i].ret < 0)
+			return task_fail(ctx, t->tid, (int)calls[i].ret,
+					 i == ASK_SAS ? "sigaltstack()" : "prctl()");
+	tc->sas = arena_new_of(ctx->arena, ThreadSasEntry);
+	thread_sas_entry__init(tc->sas);
+	tc->sas->ss_sp = (uintptr_t)a->sas.ss_sp;
+	tc->sas->ss_size = a->sas.ss_size;
+	/* Being on the stack is not a property of it. */
+	tc->sas->ss_flags = (uint32_t)a->sas.ss_flags & ~(uint32_t)SS_ONSTACK;
+	t->core->thread_info->clear_tid_addr = a->tid_addr;
+	tc->has_pdeath_sig = a->pdeath_sig != 0;
+	tc->pdeath_sig = (uint32_t)a->pdeath_sig;
+	tc->comm = arena_memdup(ctx->arena, a->comm, sizeof(a->comm));
+	tc->comm[sizeof(a->comm) - 1] = '\0';
+	tc->creds->secbits = (uint32_t)calls[ASK_SECUREBITS].ret;
+	return 0;
+}
+
+/* Asks @n threads at once; what they answer lies in one array in their memory. */
+static int wave_ask(struct dump_ctx *ctx, struct pstree_item *it, struct task_thread *t, size_t n)
+{
+	struct remote *r = it->dump->remote;
+	struct remote_call(*calls)[NR_ASK] = calloc(n, sizeof(*calls));
+	struct thread_answer *a = calloc(n, sizeof(*a));
+	unsigned long at = remote_alloc(r, n * sizeof(*a), 16);
+	size_t i, started;
+	int ret = 0, err;
+
+	if (!calls || !a || !at)
+		ret = task_fail(ctx, it->pid, -ENOMEM, "remote call");
+	for (started = 0; started < n && !ret; started++) {
+		pid_t tid = t[started].tid;
+
+		thread_calls(calls[started], at + started * sizeof(*a));
+		if (tid != it->pid)
+			ret = remote_attach_thread(r, tid);
+		if (!ret)
+			ret = remote_start(r, tid, calls[started], NR_ASK, 0);
+		if (ret)
+			task_fail(ctx, tid, ret, "remote call");
+	}
+	for (i = 0; i < started - (ret != 0 && started); i++) {
+		err = remote_finish(r, t[i].tid, calls[i], NR_ASK, 0);
+		if (err && !ret)
+			ret = task_fail(ctx, t[i].tid, err, "remote call");
+	}
+	if (!ret && (err = remote_read(r, at, a, n * sizeof(*a))))
+		ret = task_fail(ctx, it->pid, err, "read answers");
+	for (i = 0; i < n && !ret; i++)
+		ret = thread_answered(ctx, &t[i], calls[i], &a[i]);
+	remote_reset(r);
+	free(a);
+	free(calls);
+	return ret;
+}
+
+/**
+ * threads_ask - what only the threads of a process can tell
+ * @ctx: the dump
+ * @it: the process; its leader is attached to dump->remote
+ *
+ * Return: 0 or -errno recorded.
+ */
+int threads_ask(struct dump_ctx *ctx, struct pstree_item *it)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < it->nr_threads && !ret; i += WAVE) {
+		size_t n = it->nr_threads - i;
+
+		ret = wave_ask(ctx, it, &it->threads[i], n < WAVE ? n : WAVE);
+	}
+	return ret;
+}

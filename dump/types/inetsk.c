@@ -1,0 +1,178 @@
+/*
+ * inetsk - dump of TCP and UDP sockets: listening ones, and those that are
+ * not connected; UDP sockets also with a peer. A TCP connection is a blocker.
+ * The other half is restore/types/inetsk.c.
+ */
+#include "dump/files_sock.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "proto/sk-inet.pb-c.h"
+
+union inet_addr {
+	struct sockaddr sa;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+static int inetsk_probe(const struct dump_ctx *ctx, const struct fd_info *fi)
+{
+	uint32_t domain = 0, proto = 0;
+
+	if (!S_ISSOCK(fi->st.st_mode) || !sock_opt(fi->local, SOL_SOCKET, SO_DOMAIN, &domain) ||
+	    !sock_opt(fi->local, SOL_SOCKET, SO_PROTOCOL, &proto))
+		return 0;
+	return (domain == AF_INET || domain == AF_INET6) &&
+	       (proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_UDPLITE);
+}
+
+/* Addresses as the image has them: words in network order; the port in host order. */
+static uint32_t *put_addr(struct dump_ctx *ctx, const union inet_addr *a, int family, size_t *n,
+			  uint32_t *port)
+{
+	if (family == AF_INET6) {
+		*n = 4;
+		*port = ntohs(a->v6.sin6_port);
+		return arena_memdup(ctx->arena, &a->v6.sin6_addr, 16);
+	}
+	*n = 1;
+	*port = ntohs(a->v4.sin_port);
+	return arena_memdup(ctx->arena, &a->v4.sin_addr, 4);
+}
+
+static int dump_addrs(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntry *e,
+		      bool *connected)
+{
+	union inet_addr src = { 0 }, dst = { 0 };
+	socklen_t len = sizeof(src);
+	char ifname[IFNAMSIZ];
+
+	if (getsockname(fi->local, &src.sa, &len) < 0)
+		return file_blocker(ctx, fi, "sock-name", errno, "getsockname()");
+	len = sizeof(dst);
+	*connected = getpeername(fi->local, &dst.sa, &len) == 0;
+	e->src_addr = put_addr(ctx, &src, (int)e->family, &e->n_src_addr, &e->src_port);
+	e->dst_addr = put_addr(ctx, &dst, (int)e->family, &e->n_dst_addr, &e->dst_port);
+	if (e->family == AF_INET6 && src.v6.sin6_scope_id &&
+	    if_indextoname(src.v6.sin6_scope_id, ifname))
+		e->ifname = arena_strdup(ctx->arena, ifname);
+	return 0;
+}
+
+static int dump_tcp(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntry *e)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(fi->local, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return file_blocker(ctx, fi, "sock-name", errno, "TCP_INFO");
+	e->state = info.tcpi_state;
+	if (info.tcpi_state == TCP_LISTEN) {
+		e->backlog = info.tcpi_sacked;
+		if (info.tcpi_unacked)
+			return file_blocker(ctx, fi, "tcp-in-flight", EBUSY,
+					    "%u connections wait to be accepted on port %u; not "
+					    "supported by this version",
+					    info.tcpi_unacked, e->src_port);
+		return 0;
+	}
+	if (info.tcpi_state == TCP_CLOSE)
+		return 0;
+	return file_blocker(ctx, fi, "tcp-established", EOPNOTSUPP,
+			    "a TCP connection, port %u to port %u: not supported by this version%s",
+			    e->src_port, e->dst_port,
+			    ctx->opts->tcp_established ? "" : ", and needs --tcp-established");
+}
+
+static int dump_udp(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntry *e, bool connected)
+{
+	uint32_t cork = 0;
+	int queued = 0;
+
+	e->state = connected ? TCP_ESTABLISHED : TCP_CLOSE;
+	if (sock_opt(fi->local, IPPROTO_UDP, UDP_CORK, &cork) && cork)
+		return file_blocker(ctx, fi, "udp-cork", EOPNOTSUPP, "a corked UDP socket");
+	if (ioctl(fi->local, FIONREAD, &queued) == 0 && queued)
+		log_warn(ctx->report, "pid %d fd %d: datagrams not read yet on UDP port %u are lost",
+			 fi->task->pid, fi->fd, e->src_port);
+	return 0;
+}
+
+static void dump_ip_opts(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntry *e)
+{
+	IpOptsEntry *o = arena_new_of(ctx->arena, IpOptsEntry);
+	bool v6 = e->family == AF_INET6;
+	uint32_t v = 0;
+
+	ip_opts_entry__init(o);
+	e->ip_opts = o;
+	if (sock_opt(fi->local, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_FREEBIND : IP_FREEBIND,
+		     &v) &&
+	    v)
+		o->has_freebind = o->freebind = 1;
+	if (!v6 && sock_opt(fi->local, IPPROTO_IP, IP_PKTINFO, &v) && v)
+		o->has_pktinfo = o->pktinfo = 1;
+	if (sock_opt(fi->local, IPPROTO_IP, IP_TOS, &v) && v) {
+		o->has_tos = 1;
+		o->tos = v;
+	}
+	/* 64 is the default of a kernel that nobody has told otherwise. */
+	if (sock_opt(fi->local, IPPROTO_IP, IP_TTL, &v) && v != 64) {
+		o->has_ttl = 1;
+		o->ttl = v;
+	}
+	if (v6 && sock_opt(fi->local, IPPROTO_IPV6, IPV6_V6ONLY, &v)) {
+		e->has_v6only = 1;
+		e->v6only = v != 0;
+	}
+}
+
+static void dump_tcp_opts(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntry *e)
+{
+	uint32_t cork = 0, nodelay = 0;
+	TcpOptsEntry *o;
+
+	sock_opt(fi->local, IPPROTO_TCP, TCP_CORK, &cork);
+	sock_opt(fi->local, IPPROTO_TCP, TCP_NODELAY, &nodelay);
+	if (!cork && !nodelay)
+		return;
+	o = arena_new_of(ctx->arena, TcpOptsEntry);
+	tcp_opts_entry__init(o);
+	o->has_cork = o->has_nodelay = 1;
+	o->cork = cork != 0;
+	o->nodelay = nodelay != 0;
+	e->tcp_opts = o;
+}
+
+static int inetsk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
+{
+	InetSkEntry *e = (InetSkEntry *)d->msg;
+	bool connected;
+	int ret = sock_check_net(ctx, fi);
+
+	if (ret)
+		return ret;
+	e->ino = (uint32_t)fi->st.st_ino;
+	sock_opt(fi->local, SOL_SOCKET, SO_DOMAIN, &e->family);
+	sock_opt(fi->local, SOL_SOCKET, SO_TYPE, &e->type);
+	sock_opt(fi->local, SOL_SOCKET, SO_PROTOCOL, &e->proto);
+	ret = dump_addrs(ctx, fi, e, &connected);
+	if (!ret)
+		ret = e->proto == IPPROTO_TCP ? dump_tcp(ctx, fi, e) :
+						dump_udp(ctx, fi, e, connected);
+	if (ret)
+		return ret;
+	dump_ip_opts(ctx, fi, e);
+	if (e->proto == IPPROTO_TCP)
+		dump_tcp_opts(ctx, fi, e);
+	return sock_dump_opts(ctx, fi, &e->opts);
+}
+
+const struct file_dump_ops inetsk_dump_ops = { .probe = inetsk_probe, .dump = inetsk_dump };

@@ -1,0 +1,112 @@
+/*
+ * reg - dump of what is opened by a path: regular files, directories,
+ * symbolic links held by O_PATH, and the character devices without state.
+ * The other half is restore/types/reg.c.
+ */
+#include "dump/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "kernel/elf.h"
+#include "proto/regfile.pb-c.h"
+
+/* Devices of /dev that keep nothing per description: major 1. */
+static bool stateless_device(dev_t rdev)
+{
+	switch (minor(rdev)) {
+	case 3: /* null */
+	case 5: /* zero */
+	case 7: /* full */
+	case 8: /* random */
+	case 9: /* urandom */
+		return major(rdev) == 1;
+	}
+	return false;
+}
+
+static int reg_probe(const struct dump_ctx *ctx, const struct fd_info *fi)
+{
+	switch (fi->st.st_mode & S_IFMT) {
+	case S_IFREG:
+		return fi->link[0] == '/';
+	case S_IFDIR:
+		return 1;
+	case S_IFLNK:
+	case S_IFSOCK:
+	case S_IFBLK:
+	case S_IFIFO:
+		return (fi->flags & O_PATH) && fi->link[0] == '/';
+	case S_IFCHR:
+		return (fi->flags & O_PATH) || stateless_device(fi->st.st_rdev);
+	}
+	return 0;
+}
+
+/* The build id of an ELF file, by which restore knows that it is the same program. */
+static void read_build_id(RegFileEntry *e, struct arena *a, int fd)
+{
+	uint8_t id[ELF_BUILD_ID_MAX] = { 0 };
+	size_t len;
+
+	if (elf_build_id(fd, id, &len))
+		return;
+	e->n_build_id = (len + 3) / 4;
+	e->build_id = arena_memdup(a, id, e->n_build_id * 4);
+}
+
+static int check_locks(struct dump_ctx *ctx, const struct fd_info *fi)
+{
+	if (fi->fd < 0 || !idmap_get(&ctx->files->locked, fi->st.st_ino))
+		return 0;
+	if (!strstr(file_info_text(ctx, fi), "\nlock:"))
+		return 0;
+	return file_blocker(ctx, fi, "file-locks", EOPNOTSUPP,
+			    "it has file locks; %s",
+			    ctx->opts->file_locks ? "--file-locks is not supported by this version" :
+						    "they need --file-locks");
+}
+
+/**
+ * reg_describe - fill the message of a file that has a path
+ * @ctx: the dump
+ * @d: its description, of type reg
+ * @fi: the file
+ *
+ * Return: 0, or -errno with a blocker recorded.
+ */
+int reg_describe(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
+{
+	RegFileEntry *e = (RegFileEntry *)d->msg;
+	struct file_where w;
+	int ret = file_where(ctx, fi, &w);
+
+	if (ret)
+		return ret;
+	e->name = (char *)w.name;
+	e->pos = fi->fd >= 0 ? fi->pos : 0;
+	e->has_mode = 1;
+	e->mode = fi->st.st_mode;
+	if (S_ISREG(fi->st.st_mode)) {
+		e->has_size = 1;
+		e->size = (uint64_t)fi->st.st_size;
+		/* A file of /proc or /sys is made up while it is read: leave it alone. */
+		if (fi->local >= 0 && fi->st.st_size >= 64 &&
+		    (fi->flags & O_ACCMODE) != O_WRONLY && !(fi->flags & (O_DIRECT | O_PATH)) &&
+		    fi->st.st_blocks)
+			read_build_id(e, ctx->arena, fi->local);
+	}
+	return file_where_gone(ctx, d, fi, &w);
+}
+
+static int reg_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
+{
+	int ret = check_locks(ctx, fi);
+
+	return ret ? ret : reg_describe(ctx, d, fi);
+}
+
+const struct file_dump_ops reg_dump_ops = { .probe = reg_probe, .dump = reg_dump };

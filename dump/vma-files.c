@@ -1,0 +1,121 @@
+/*
+ * vma-files - mappings, executables and directories tied to the file table,
+ * and shared anonymous memory opened. After dump_files().
+ */
+#include "dump/vmas.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+static int map_open(const struct pstree_item *it, const struct vma *v)
+{
+	char name[64];
+	int fd;
+
+	snprintf(name, sizeof(name), "map_files/%llx-%llx", (unsigned long long)v->e->start,
+		 (unsigned long long)v->e->end);
+	fd = openat(it->dump->proc_fd, name, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Our own descriptor of a shared object, once; it takes CAP_CHECKPOINT_RESTORE. */
+static int shmem_open(struct dump_ctx *ctx, struct pstree_item *it, const struct vma *v)
+{
+	struct shmem *s = v->shmem;
+	struct stat st;
+	int fd;
+
+	if (s->fd >= 0)
+		return 0;
+	fd = map_open(it, v);
+	if (fd < 0)
+		return fail(ctx->report, "shared-memory", -fd,
+			    "pid %d: open shared memory at %llx by /proc/%d/map_files; it takes "
+			    "CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN",
+			    it->pid, (unsigned long long)v->e->start, it->pid);
+	s->fd = fd;
+	if (fstat(fd, &st) == 0)
+		s->size = (uint64_t)st.st_size;
+	return 0;
+}
+
+/* The file of the mapping before: a program's segments lie side by side. */
+struct last_file {
+	struct file_desc *file;
+	uint64_t group;
+	uint32_t fdflags;
+};
+
+static int vma_file(struct dump_ctx *ctx, struct pstree_item *it, struct vma *v,
+		    struct last_file *last)
+{
+	VmaEntry *e = v->e;
+
+	if (!last->file || last->group != e->shmid || last->fdflags != e->fdflags)
+		*last = (struct last_file){
+			.file = dump_mapped_file(ctx, it, e->start, e->end, e->fdflags),
+			.group = e->shmid,
+			.fdflags = e->fdflags,
+		};
+	v->file = last->file;
+	if (!v->file)
+		return -EOPNOTSUPP;
+	e->shmid = v->file->id;
+	if (v->file->kind == FILE_KIND_memfd)
+		e->status |= VMA_AREA_MEMFD;
+	return 0;
+}
+
+static int fs_entry(struct dump_ctx *ctx, struct pstree_item *it)
+{
+	struct file_desc *cwd = dump_link_file(ctx, it, "cwd");
+	struct file_desc *root = dump_link_file(ctx, it, "root");
+	struct file_desc *exe = dump_link_file(ctx, it, "exe");
+
+	if (!cwd || !root || !exe)
+		return -EOPNOTSUPP;
+	it->mm->exe_file_id = exe->id;
+	if (!it->fs)
+		return 0;
+	it->fs->cwd_id = cwd->id;
+	it->fs->root_id = root->id;
+	return 0;
+}
+
+/**
+ * dump_vma_files - the files that memory maps are made of
+ * @ctx: the dump, after dump_vmas() and dump_files()
+ *
+ * Also the executable, the working and the root directory of each task.
+ *
+ * Return: 0, or -errno after every cause has been recorded.
+ */
+int dump_vma_files(struct dump_ctx *ctx)
+{
+	struct pstree_item *it;
+	int bad = 0;
+
+	list_for_each(it, &ctx->tree->items, list) {
+		struct last_file last = { 0 };
+		int ret = 0;
+
+		if (!item_alive(it))
+			continue;
+		for (size_t i = 0; i < it->nr_vmas; i++) {
+			struct vma *v = &it->vmas[i];
+
+			if (v->shmem)
+				ret = shmem_open(ctx, it, v);
+			else if (v->e->status & (VMA_FILE_PRIVATE | VMA_FILE_SHARED))
+				ret = vma_file(ctx, it, v, &last);
+			bad = bad ? bad : ret;
+		}
+		ret = fs_entry(ctx, it);
+		bad = bad ? bad : ret;
+	}
+	return bad;
+}

@@ -1,0 +1,297 @@
+/*
+ * vmas - the memory map of each task: smaps to messages. What is mapped from
+ * files is tied to the file table later, by dump_vma_files().
+ */
+#include "dump/vmas.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "kernel/smaps.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+/* What smaps calls a mapping that is not a file's. */
+static const struct {
+	const char *name;
+	uint32_t status;
+} special[] = {
+	{ "[heap]", VMA_AREA_HEAP | VMA_AREA_REGULAR },
+	{ "[vdso]", VMA_AREA_VDSO | VMA_AREA_REGULAR },
+	{ "[vvar]", VMA_AREA_VVAR | VMA_AREA_REGULAR },
+	{ "[vvar_vclock]", VMA_AREA_VVAR | VMA_AREA_REGULAR },
+	{ "[vsyscall]", VMA_AREA_VSYSCALL },
+};
+
+/* What this version does not dump: the mapping's name begins so. */
+static const struct {
+	const char *prefix, *id, *what;
+} refused_names[] = {
+	{ "/SYSV", "memory-sysv", "System V shared memory" },
+	{ "/[aio]", "memory-aio", "an asynchronous I/O ring (io_setup())" },
+	{ "anon_inode:[io_uring]", "memory-io-uring",
+	  "an io_uring; programs often have a switch or variable to do without" },
+	{ "anon_inode:", "memory-device", "memory of a kernel object" },
+	{ "socket:", "memory-socket", "the ring of a packet socket" },
+	{ "/anon_hugepage", "memory-hugetlb", "hugetlb pages" },
+	{ "[uprobes]", "memory-uprobes", "a uprobe's code (a tracing tool is at work)" },
+};
+
+static const struct {
+	uint64_t flag;
+	const char *id, *what;
+} refused_flags[] = {
+	{ SMAPS_FLAG(ht), "memory-hugetlb", "hugetlb pages" },
+	{ SMAPS_FLAG(ss), "memory-shadow-stack", "a shadow stack" },
+	{ SMAPS_FLAG(um) | SMAPS_FLAG(uw) | SMAPS_FLAG(ui), "memory-userfaultfd",
+	  "memory under a userfaultfd" },
+	{ SMAPS_FLAG(io) | SMAPS_FLAG(pf), "memory-device", "memory of a device" },
+};
+
+/* One walk over the map of a task. */
+struct vma_walk {
+	struct dump_ctx *ctx;
+	struct pstree_item *it;
+	uint64_t last_end, best_gap; /* for the hints of remote_open() */
+	uint64_t group; /* of neighbours that map the same file */
+	uint64_t ino;
+	uint32_t dev_major, dev_minor;
+	const char *name;
+};
+
+static void vma_refuse(const struct vma_walk *w, const struct smaps_vma *s, const char *id,
+		       const char *what)
+{
+	fail(w->ctx->report, id, EOPNOTSUPP, "pid %d (%s): %s at %llx-%llx%s%s", w->it->pid,
+	     w->it->dump->stat.comm, what, (unsigned long long)s->start,
+	     (unsigned long long)s->end, *s->name ? " " : "", s->name);
+}
+
+static void vma_check(const struct vma_walk *w, const struct smaps_vma *s, const VmaEntry *e)
+{
+	const size_t names = sizeof(refused_names) / sizeof(*refused_names);
+	const size_t flags = sizeof(refused_flags) / sizeof(*refused_flags);
+
+	for (size_t i = 0; i < names; i++)
+		if (!strncmp(s->name, refused_names[i].prefix, strlen(refused_names[i].prefix))) {
+			vma_refuse(w, s, refused_names[i].id, refused_names[i].what);
+			return;
+		}
+	if (e->status & (VMA_AREA_VVAR | VMA_AREA_VDSO | VMA_AREA_VSYSCALL))
+		return;
+	for (size_t i = 0; i < flags; i++)
+		if (s->flags & refused_flags[i].flag) {
+			vma_refuse(w, s, refused_flags[i].id, refused_flags[i].what);
+			return;
+		}
+	if (s->flags & SMAPS_UNKNOWN)
+		log_warn(w->ctx->report, "pid %d: %llx-%llx has a VmFlags letter not known here",
+			 w->it->pid, (unsigned long long)s->start, (unsigned long long)s->end);
+}
+
+static uint64_t vma_madv(uint64_t flags)
+{
+	static const struct {
+		uint64_t flag;
+		int advice;
+	} rows[] = {
+		{ SMAPS_FLAG(rr), MADV_RANDOM },       { SMAPS_FLAG(sr), MADV_SEQUENTIAL },
+		{ SMAPS_FLAG(dc), MADV_DONTFORK },     { SMAPS_FLAG(mg), MADV_MERGEABLE },
+		{ SMAPS_FLAG(hg), MADV_HUGEPAGE },     { SMAPS_FLAG(nh), MADV_NOHUGEPAGE },
+		{ SMAPS_FLAG(dd), MADV_DONTDUMP },     { SMAPS_FLAG(wf), MADV_WIPEONFORK },
+	};
+	uint64_t out = 0;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		if (flags & rows[i].flag)
+			out |= 1ull << rows[i].advice;
+	return out;
+}
+
+static uint32_t vma_map_flags(const struct smaps_vma *s, bool anon)
+{
+	uint32_t out = s->shared ? MAP_SHARED : MAP_PRIVATE;
+
+	if (anon)
+		out |= MAP_ANONYMOUS;
+	if (s->flags & SMAPS_FLAG(gd))
+		out |= MAP_GROWSDOWN;
+	if (s->flags & (SMAPS_FLAG(lo) | SMAPS_FLAG(lf)))
+		out |= MAP_LOCKED;
+	if (s->flags & SMAPS_FLAG(nr))
+		out |= MAP_NORESERVE;
+	if (s->flags & SMAPS_FLAG(ht))
+		out |= MAP_HUGETLB;
+	return out;
+}
+
+/* Shared anonymous memory: a file without a name on the kernel's own shmem mount. */
+static bool is_shmem(const struct smaps_vma *s)
+{
+	return s->shared && s->ino && !s->dev_major &&
+	       (!strcmp(s->name, "/dev/zero (deleted)") ||
+		!strncmp(s->name, "[anon_shmem:", 12));
+}
+
+static uint32_t vma_status(const struct smaps_vma *s)
+{
+	for (size_t i = 0; i < sizeof(special) / sizeof(*special); i++)
+		if (!strcmp(s->name, special[i].name))
+			return special[i].status | VMA_ANON_PRIVATE;
+	if (is_shmem(s))
+		return VMA_AREA_REGULAR | VMA_ANON_SHARED;
+	if (s->ino)
+		return VMA_AREA_REGULAR | (s->shared ? VMA_FILE_SHARED : VMA_FILE_PRIVATE);
+	return VMA_AREA_REGULAR | VMA_ANON_PRIVATE;
+}
+
+/* Remembers where remote calls may live: the vdso and the middle of the largest hole. */
+static void vma_hint(struct vma_walk *w, const struct smaps_vma *s, const VmaEntry *e)
+{
+	struct remote_where *where = &w->it->dump->where;
+
+	if (e->status & VMA_AREA_VSYSCALL)
+		return;
+	if (e->status & VMA_AREA_VDSO) {
+		where->start = s->start;
+		where->end = s->end;
+	}
+	if (s->start - w->last_end > w->best_gap) {
+		w->best_gap = s->start - w->last_end;
+		where->area = (w->last_end + w->best_gap / 2) & ~((2ull << 20) - 1);
+	}
+	w->last_end = s->end;
+}
+
+static void vma_shmem(const struct vma_walk *w, struct vma *v, const struct smaps_vma *s)
+{
+	uint64_t end = s->pgoff + (s->end - s->start);
+
+	v->shmem = pstree_shmem(w->ctx->tree, s->ino);
+	v->e->shmid = s->ino;
+	if (v->shmem->size < end)
+		v->shmem->size = end;
+}
+
+/* A number that neighbours have in common if they map the same file under the same name. */
+static uint64_t vma_group(struct vma_walk *w, const struct smaps_vma *s)
+{
+	if (!w->name || w->ino != s->ino || w->dev_major != s->dev_major ||
+	    w->dev_minor != s->dev_minor || strcmp(w->name, s->name) != 0) {
+		w->ino = s->ino;
+		w->dev_major = s->dev_major;
+		w->dev_minor = s->dev_minor;
+		w->name = s->name;
+		w->group++;
+	}
+	return w->group;
+}
+
+static int vma_add(void *arg, const struct smaps_vma *s)
+{
+	struct vma_walk *w = arg;
+	struct pstree_item *it = w->it;
+	uint32_t status = vma_status(s);
+	struct vma *v = it->nr_vmas ? &it->vmas[it->nr_vmas - 1] : NULL;
+
+	/* The vvar pages are several mappings since Linux 6.13; the format has one. */
+	if (v && status & VMA_AREA_VVAR && v->e->status & VMA_AREA_VVAR && v->e->end == s->start) {
+		v->e->end = s->end;
+		w->last_end = s->end;
+		return 0;
+	}
+	v = &arena_push(w->ctx->arena, it->vmas, it->nr_vmas);
+	*v = (struct vma){ .e = arena_new_of(w->ctx->arena, VmaEntry), .vmflags = s->flags };
+	vma_entry__init(v->e);
+	v->e->start = s->start;
+	v->e->end = s->end;
+	v->e->status = status;
+	v->e->prot = s->prot;
+	v->e->fd = -1;
+	v->e->flags = vma_map_flags(s, status & (VMA_ANON_PRIVATE | VMA_ANON_SHARED));
+	v->e->madv = vma_madv(s->flags);
+	v->e->has_madv = v->e->madv != 0;
+	if (s->ino) {
+		v->e->pgoff = s->pgoff;
+		v->e->shmid = vma_group(w, s); /* until the file has an id */
+		v->e->has_fdflags = 1;
+		v->e->fdflags = s->shared && s->flags & SMAPS_FLAG(mw) ? O_RDWR : O_RDONLY;
+	}
+	if (status & VMA_ANON_SHARED) {
+		v->e->has_fdflags = 0;
+		vma_shmem(w, v, s);
+	}
+	vma_check(w, s, v->e);
+	vma_hint(w, s, v->e);
+	return 0;
+}
+
+static int mm_auxv(struct dump_ctx *ctx, struct pstree_item *it)
+{
+	int ret = proc_read(it->dump->proc_fd, "auxv", &ctx->text);
+	size_t n = ctx->text.len / sizeof(uint64_t);
+
+	if (ret)
+		return fail(ctx->report, "process-read", -ret, "pid %d: /proc/%d/auxv", it->pid,
+			    it->pid);
+	it->mm->mm_saved_auxv = arena_memdup(ctx->arena, ctx->text.p, n * sizeof(uint64_t));
+	/* The closing pair of zeros is not part of it. */
+	while (n >= 2 && !it->mm->mm_saved_auxv[n - 1] && !it->mm->mm_saved_auxv[n - 2])
+		n -= 2;
+	it->mm->n_mm_saved_auxv = n;
+	return 0;
+}
+
+static void mm_bounds(struct pstree_item *it, MmEntry *mm)
+{
+	const struct proc_stat *st = &it->dump->stat;
+
+	mm->mm_start_code = st->start_code;
+	mm->mm_end_code = st->end_code;
+	mm->mm_start_data = st->start_data;
+	mm->mm_end_data = st->end_data;
+	mm->mm_start_stack = st->start_stack;
+	mm->mm_start_brk = st->start_brk;
+	mm->mm_brk = st->start_brk;
+	mm->mm_arg_start = st->arg_start;
+	mm->mm_arg_end = st->arg_end;
+	mm->mm_env_start = st->env_start;
+	mm->mm_env_end = st->env_end;
+}
+
+static int item_vmas(struct dump_ctx *ctx, struct pstree_item *it)
+{
+	struct vma_walk w = { .ctx = ctx, .it = it, .last_end = 1 << 16 };
+	int ret = proc_read(it->dump->proc_fd, "smaps", &ctx->text);
+
+	if (!ret)
+		ret = smaps_parse(ctx->text.p, vma_add, &w);
+	if (ret)
+		return fail(ctx->report, "process-read", -ret, "pid %d: /proc/%d/smaps", it->pid,
+			    it->pid);
+	it->mm = arena_new_of(ctx->arena, MmEntry);
+	mm_entry__init(it->mm);
+	mm_bounds(it, it->mm);
+	return mm_auxv(ctx, it);
+}
+
+/**
+ * dump_vmas - the memory map of every task
+ * @ctx: the dump; all tasks are stopped
+ *
+ * Return: 0 or -errno recorded. What cannot be dumped is recorded and is no error.
+ */
+int dump_vmas(struct dump_ctx *ctx)
+{
+	struct pstree_item *it;
+	int ret = 0;
+
+	list_for_each(it, &ctx->tree->items, list)
+		if (!ret && item_alive(it))
+			ret = item_vmas(ctx, it);
+	return ret;
+}

@@ -1,0 +1,157 @@
+/*
+ * check - what would make a restore fail, found before the first process is
+ * made. All of it is reported, not the first one only.
+ */
+#include "restore/ctx.h"
+
+#include <cpuid.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+/* How long a zombie may hold a pid that we need, in milliseconds. */
+#define ZOMBIE_WAIT 2000
+
+/* 0: free, 'Z': a zombie has it, else the state letter of whoever lives there; @comm is its name. */
+static char pid_state(pid_t pid, char comm[32])
+{
+	char path[32], buf[512], *open_par, *p;
+	cleanup_close int fd = -1;
+	ssize_t n;
+
+	comm[0] = 0;
+	if (kill(pid, 0) < 0 && errno == ESRCH)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || (n = read(fd, buf, sizeof(buf) - 1)) <= 0)
+		return kill(pid, 0) < 0 && errno == ESRCH ? 0 : '?';
+	buf[n] = 0;
+	open_par = strchr(buf, '(');
+	p = strrchr(buf, ')');
+	if (!open_par || !p)
+		return '?';
+	snprintf(comm, 32, "%.*s", (int)(p - open_par - 1), open_par + 1);
+	return p[2];
+}
+
+static void check_pid(struct restore_ctx *ctx, pid_t pid, uint64_t until)
+{
+	char comm[32], state;
+
+	while ((state = pid_state(pid, comm)) == 'Z' && restore_now() < until)
+		usleep(2000);
+	if (state == 'Z')
+		fail(ctx->report, "pid-in-use", EEXIST,
+		     "pid %d is still held by the zombie '%s', which its parent has not reaped", pid,
+		     comm);
+	else if (state)
+		fail(ctx->report, "pid-in-use", EEXIST,
+		     "pid %d is in use by '%s': end it, or restore in a new pid namespace", pid, comm);
+}
+
+static void check_pids(struct restore_ctx *ctx)
+{
+	uint64_t until = restore_now() + ZOMBIE_WAIT * 1000000ull;
+	struct pstree_item *it;
+
+	list_for_each (it, &ctx->tree->items, list) {
+		check_pid(ctx, it->pid, until);
+		for (size_t i = 1; i < it->nr_threads; i++)
+			check_pid(ctx, it->threads[i].tid, until);
+	}
+}
+
+static bool have_cap(int cap)
+{
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2];
+
+	return syscall(SYS_capget, &h, d) == 0 && (d[cap / 32].effective & (1u << cap % 32));
+}
+
+static void check_privileges(struct restore_ctx *ctx)
+{
+	struct pstree_item *it;
+	bool other_user = false;
+
+	if (!have_cap(CAP_SYS_ADMIN) && !have_cap(CAP_CHECKPOINT_RESTORE))
+		fail(ctx->report, "capability", EPERM,
+		     "choosing pids needs CAP_CHECKPOINT_RESTORE (or CAP_SYS_ADMIN)");
+	list_for_each (it, &ctx->tree->items, list)
+		for (size_t i = 0; item_alive(it) && i < it->nr_threads; i++) {
+			const CredsEntry *c = it->threads[i].core->thread_core->creds;
+
+			other_user |= c && (c->uid != getuid() || c->gid != getgid());
+		}
+	if (other_user && !(have_cap(CAP_SETUID) && have_cap(CAP_SETGID)))
+		fail(ctx->report, "capability", EPERM,
+		     "tasks of another user or group need CAP_SETUID and CAP_SETGID");
+}
+
+static void check_limits(struct restore_ctx *ctx, const struct pstree_item *it)
+{
+	const TaskRlimitsEntry *e = item_core(it)->tc->rlimits;
+
+	for (size_t i = 0; e && i < e->n_rlimits && i < RLIM_NLIMITS; i++) {
+		struct rlimit own;
+
+		if (getrlimit((int)i, &own) == 0 && e->rlimits[i]->max > own.rlim_max &&
+		    !have_cap(CAP_SYS_RESOURCE))
+			fail(ctx->report, "limit", EPERM,
+			     "pid %d has hard limit %llu for resource %zu, ours is %llu, and raising "
+			     "it needs CAP_SYS_RESOURCE",
+			     it->pid, (unsigned long long)e->rlimits[i]->max, i,
+			     (unsigned long long)own.rlim_max);
+	}
+}
+
+static void check_cpu(struct restore_ctx *ctx, const struct pstree_item *it)
+{
+	unsigned lo, b, c, hi;
+	uint64_t have;
+
+	__cpuid_count(0xd, 0, lo, b, c, hi);
+	have = lo | (uint64_t)hi << 32;
+	for (size_t i = 0; i < it->nr_threads; i++) {
+		const ThreadInfoX86 *ti = it->threads[i].core->thread_info;
+
+		if (ti->fpregs->xsave && (ti->fpregs->xsave->xstate_bv & ~have))
+			fail(ctx->report, "cpu-features", 0,
+			     "thread %d uses processor state %#llx that this processor lacks",
+			     it->threads[i].tid,
+			     (unsigned long long)(ti->fpregs->xsave->xstate_bv & ~have));
+	}
+}
+
+/**
+ * restore_check - everything that can be known to fail
+ * @ctx: the run; the tree is loaded, helpers are not planned yet
+ *
+ * Return: 0, or -EINVAL with every obstacle recorded.
+ */
+int restore_check(struct restore_ctx *ctx)
+{
+	size_t before = report_count(ctx->report);
+	struct pstree_item *it;
+
+	check_pids(ctx);
+	check_privileges(ctx);
+	list_for_each (it, &ctx->tree->items, list) {
+		if (!item_alive(it))
+			continue;
+		check_limits(ctx, it);
+		check_cpu(ctx, it);
+	}
+	vdso_check(ctx);
+	return report_count(ctx->report) > before ? -EINVAL : 0;
+}

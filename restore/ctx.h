@@ -1,0 +1,118 @@
+/*
+ * ctx - one restore: what its stages pass on. Only restore/ includes this.
+ */
+#ifndef CL_RESTORE_CTX_H
+#define CL_RESTORE_CTX_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <time.h>
+
+#include "base/report.h"
+#include "kernel/remote.h"
+#include "model/file_desc.h"
+#include "model/pstree.h"
+#include "restore/restore.h"
+
+#include "proto/seccomp.pb-c.h"
+
+/* Where a task being restored has got to; moves forward only. */
+enum restore_phase {
+	RST_NONE,
+	RST_BORN,   /* runs, dies with its parent */
+	RST_FORKED, /* in its session, its children forked */
+	RST_GROUP,  /* in its process group */
+	RST_FILES,  /* every fle of this task restored */
+	RST_PARKED, /* all C code done, waits to be traced */
+};
+
+/* How a task comes into its session: see plan.c. */
+enum birth {
+	BIRTH_BEFORE, /* by its parent, before the parent leads a session */
+	BIRTH_AFTER,  /* by its parent, in the session that this one has in the end */
+	BIRTH_ADOPT,  /* by a member of the session; its parent takes it over as a subreaper */
+};
+
+/* In memory shared by the tool and all restored tasks. */
+struct restore_shared {
+	atomic_uint abort;      /* set once by whoever fails: everybody leaves */
+	atomic_uint event;      /* futex: bumped on every change that somebody may wait for */
+	atomic_uint waiting;    /* tasks asleep in the engine */
+	size_t nr_tasks, nr_fles, nr_fds;
+	atomic_uint *phase;     /* enum restore_phase by restore_task.index */
+	atomic_bool committed;  /* the tree runs: nobody may undo the restore any more */
+	atomic_uchar *stage;    /* enum fle_stage by fle.index */
+};
+
+/* pstree_item.restore */
+struct restore_task {
+	struct pstree_item *item;
+	size_t index;
+	enum birth birth;
+	struct pstree_item *midwife; /* who forks it; its parent unless BIRTH_ADOPT */
+	bool subreaper;              /* takes over adopted children meanwhile */
+	int inbox;             /* the task's end of its descriptor socket */
+	unsigned long area;    /* where remote code is mapped in this task, free in the image too */
+	struct remote *remote;
+	int *fds; /* shared: descriptor numbers by vma, then the executable's; set by the task */
+	int service_fd_base;   /* first number above all of the task's own descriptors */
+};
+
+struct restore_ctx {
+	const struct restore_opts *opts;
+	struct report *report;
+	struct pstree *tree;
+	struct arena *arena; /* the tree's */
+	struct restore_stats *stats;
+	struct restore_shared *shared;
+	struct image_dir *images;
+	struct restore_engine *engine; /* restore/engine.c's own */
+	struct restore_files *files;   /* restore/files.c's own */
+	SeccompEntry *seccomp;         /* seccomp.img, or NULL */
+	pid_t tool;                    /* our own pid */
+	int was_subreaper;
+	pid_t guardian;
+	int guardian_pipe;
+	uint64_t deadline_ns;          /* CLOCK_MONOTONIC */
+};
+
+static inline uint64_t restore_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* check.c: all that can be known to fail before the first process is made. */
+int restore_check(struct restore_ctx *ctx);
+/* vdso.c: the kernel's own code is the one that the tasks know. */
+int vdso_check(struct restore_ctx *ctx);
+/* plan.c: helpers, births, places of the remote code. */
+int restore_plan(struct restore_ctx *ctx);
+/* guardian.c: kills what was born if the tool dies before the commit. */
+int guardian_start(struct restore_ctx *ctx);
+void guardian_stop(struct restore_ctx *ctx);
+/* shared.c: phases, events and failure between the tasks. */
+int restore_shared_new(struct restore_ctx *ctx);
+void restore_shared_free(struct restore_ctx *ctx);
+void restore_set_phase(struct restore_ctx *ctx, const struct pstree_item *it, enum restore_phase p);
+enum restore_phase restore_get_phase(const struct restore_ctx *ctx, const struct pstree_item *it);
+int restore_wait_phase(struct restore_ctx *ctx, const struct pstree_item *it, enum restore_phase p);
+void restore_abort(struct restore_ctx *ctx);
+/* fork.c: the tree is born; every task ends parked. */
+int restore_fork(struct restore_ctx *ctx);
+void restore_kill(struct restore_ctx *ctx);
+/* task.c: what a task does for itself, in plain C; does not return. */
+void restore_task_run(struct restore_ctx *ctx, struct pstree_item *me) __attribute__((noreturn));
+/* trace.c: every task and thread held by us, and let go. */
+int restore_seize(struct restore_ctx *ctx);
+int restore_disarm(struct restore_ctx *ctx);
+int restore_release(struct restore_ctx *ctx);
+/* memory.c: the memory map replaced and filled. */
+int restore_shmem(struct restore_ctx *ctx);
+int restore_memory(struct restore_ctx *ctx);
+/* threads.c: threads, and everything that belongs to one. */
+int restore_threads(struct restore_ctx *ctx);
+
+#endif

@@ -1,0 +1,316 @@
+/*
+ * engine_fds - descriptor numbers in the process that restores a table.
+ * Numbers that belong to the plan hold a placeholder until their file is
+ * there; what the tool needs itself is moved out of their way.
+ */
+#include "restore/engine_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "base/fd.h"
+#include "lib/fdpass.h"
+
+/* Numbers beside the planned ones: for the tool and for what types open meanwhile. */
+#define SPARE_NUMBERS 48
+
+/**
+ * engine_raise_limit - make room for the largest table
+ * @e: the engine
+ * @top: the first number that no table has
+ * @most: the descriptors of the largest table
+ *
+ * Raises RLIMIT_NOFILE of this process, and says how many descriptors a
+ * process can receive at once.
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int engine_raise_limit(struct restore_engine *e, int top, size_t most)
+{
+	size_t need = most + SPARE_NUMBERS + 2 * e->nr_tables + 1, room;
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
+		return fail(e->ctx->report, "fd-limit", errno, "read RLIMIT_NOFILE");
+	if (need < (size_t)top)
+		need = (size_t)top;
+	if (lim.rlim_max < need)
+		lim.rlim_max = need;
+	lim.rlim_cur = lim.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &lim) < 0)
+		return fail(e->ctx->report, "fd-limit", errno,
+			    "raise RLIMIT_NOFILE to %zu for descriptors up to %d", need, top - 1);
+	room = lim.rlim_cur - (most + SPARE_NUMBERS + 2 * e->nr_tables);
+	e->batch = room < FD_MSG_MAX ? room : FD_MSG_MAX;
+	return 0;
+}
+
+/**
+ * engine_table_find - the fle of a number
+ * @t: the table, planned
+ * @fd: the number, any
+ *
+ * Return: the fle, or NULL.
+ */
+struct fdinfo_list_entry *engine_table_find(const struct engine_table *t, int fd)
+{
+	size_t lo = 0, hi = t->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (t->fle[mid]->fd == fd)
+			return t->fle[mid];
+		if (t->fle[mid]->fd < fd)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+/* A duplicate of @fd at a number that is not planned, above the table if that is possible. */
+static int dup_aside(const struct engine_table *t, int fd)
+{
+	int up = fcntl(fd, F_DUPFD_CLOEXEC, t->base), from = 0;
+
+	while (up < 0 && (up = fcntl(fd, F_DUPFD_CLOEXEC, from)) >= 0 && engine_table_find(t, up)) {
+		close(up);
+		from = up + 1;
+		up = -1;
+	}
+	return up < 0 ? -errno : up;
+}
+
+static int move_services(struct restore_engine *e)
+{
+	for (size_t i = 0; i < e->nr_services; i++) {
+		int up;
+
+		if (!engine_table_find(e->my, *e->services[i]))
+			continue;
+		up = dup_aside(e->my, *e->services[i]);
+		/* A log on a standard stream that was never open. */
+		if (up == -EBADF) {
+			*e->services[i] = -1;
+			continue;
+		}
+		if (up < 0)
+			return fail(e->ctx->report, "fd-limit", -up, "pid %d: move descriptor %d",
+				    e->me->pid, *e->services[i]);
+		close(*e->services[i]);
+		*e->services[i] = up;
+	}
+	return 0;
+}
+
+/**
+ * engine_claim_numbers - move what is in the way, fill planned numbers with placeholders
+ * @e: the engine, in the process that restores a table
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int engine_claim_numbers(struct restore_engine *e)
+{
+	cleanup_close int low = eventfd(0, EFD_CLOEXEC), fd = -1;
+	int ret = move_services(e);
+
+	if (ret)
+		return ret;
+	fd = low < 0 ? -errno : dup_aside(e->my, low);
+	if (fd < 0)
+		return fail(e->ctx->report, "fd-limit", -fd, "pid %d: make a placeholder",
+			    e->me->pid);
+	close(take_fd(&low));
+	/* The highest first, so that the kernel's table grows once. */
+	for (size_t i = e->my->n; i-- > 0;)
+		if (dup3(fd, e->my->fle[i]->fd, O_CLOEXEC) < 0)
+			return fail(e->ctx->report, "fd-limit", errno,
+				    "pid %d: claim descriptor %d", e->me->pid, e->my->fle[i]->fd);
+	return 0;
+}
+
+/**
+ * engine_plant - put a file at its number
+ * @e: the engine
+ * @fle: an fle of this process's table, INITIALIZED until now
+ * @fd: a descriptor of its file; stays the caller's
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int engine_plant(struct restore_engine *e, struct fdinfo_list_entry *fle, int fd)
+{
+	if (dup3(fd, fle->fd, fle->fdflags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
+		return fail(e->ctx->report, "fd-plant", errno,
+			    "pid %d: put file id %#x at descriptor %d", e->me->pid, fle->desc->id,
+			    fle->fd);
+	fle_mature(fle);
+	fle_set_stage(e, fle, FLE_OPEN);
+	return 0;
+}
+
+/**
+ * file_fd - a descriptor of a file in the calling process
+ * @d: the file
+ *
+ * Return: its number, or -1 if there is none, or none yet.
+ */
+int file_fd(const struct file_desc *d)
+{
+	struct restore_engine *e = d->tree->files.engine;
+	struct fdinfo_list_entry *fle;
+
+	if (!e || !e->me || !e->me->fdt)
+		return -1;
+	list_for_each(fle, &d->fles, of_desc)
+		if (fle->fdt == e->me->fdt && fle_get_stage(e, fle) >= FLE_OPEN)
+			return fle->fd;
+	return -1;
+}
+
+/* Runs open() to its end without the engine: for a file that waits for nobody. */
+static int open_alone(struct restore_ctx *ctx, struct file_desc *d)
+{
+	static const struct timespec nap = { .tv_nsec = 1000000 };
+	cleanup_close int fd = -1;
+
+	for (;;) {
+		int new_fd = -1, ret = d->ops->open(d, &new_fd);
+
+		if (new_fd >= 0 && fd >= 0) {
+			close(new_fd);
+			file_fail(d, EINVAL, "open() gave a second descriptor");
+			return -EINVAL;
+		}
+		if (new_fd >= 0)
+			fd = new_fd;
+		if (ret < 0)
+			return -EIO;
+		if (ret == 0 && fd < 0)
+			file_fail(d, EINVAL, "open() gave no descriptor");
+		if (ret == 0)
+			return fd < 0 ? -EINVAL : take_fd(&fd);
+		if (atomic_load(&ctx->shared->abort))
+			return -ECANCELED;
+		if (restore_now() > ctx->deadline_ns) {
+			file_fail(d, ETIMEDOUT, "not open within the time limit");
+			return -ETIMEDOUT;
+		}
+		nanosleep(&nap, NULL);
+	}
+}
+
+/**
+ * engine_open_now - a descriptor of a file for the tool's own use in this process
+ * @ctx: the run
+ * @d: the file: one that no table has, or that this process has restored
+ *
+ * Return: a descriptor that the caller closes, close-on-exec, above the table
+ * if there is room; or -errno, recorded.
+ */
+int engine_open_now(struct restore_ctx *ctx, struct file_desc *d)
+{
+	const struct pstree_item *me = ctx->engine->me;
+	const struct engine_table *t = me && me->fdt ? me->fdt->engine : NULL;
+	cleanup_close int fd = -1;
+	int have = file_fd(d), up;
+
+	if (have < 0)
+		have = fd = open_alone(ctx, d);
+	if (have < 0)
+		return have;
+	if (fd >= 0 && (!t || fd >= t->base))
+		return take_fd(&fd);
+	up = dup_aside(t, have);
+	if (up < 0)
+		file_fail(d, -up, "duplicate its descriptor");
+	return up;
+}
+
+/**
+ * engine_finish - in the task, when all it needs its files for is done
+ * @ctx: the run
+ * @me: the calling task
+ *
+ * Fake fles and the inboxes are closed. Nothing happens in a task that does
+ * not own its table.
+ */
+void engine_finish(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	struct restore_engine *e = ctx->engine;
+
+	if (!e->my || e->me != me)
+		return;
+	for (size_t i = 0; i < e->my->n; i++) {
+		struct fdinfo_list_entry *fle = e->my->fle[i];
+
+		if (!fle->fake || fle_get_stage(e, fle) < FLE_OPEN)
+			continue;
+		close(fle->fd);
+		fdrelease(fle->fdt, fle->fd);
+	}
+	for (size_t i = 0; i < e->nr_tables; i++) {
+		close_owned(&e->tables[i].rx);
+		close_owned(&e->tables[i].tx);
+		e->tables[i].rx = e->tables[i].tx = -1;
+	}
+}
+
+static int by_number(const void *a, const void *b)
+{
+	int x = *(const int *)a, y = *(const int *)b;
+
+	return (x > y) - (x < y);
+}
+
+/**
+ * engine_close_rest - close all descriptors but those of the image
+ * @ctx: the run
+ * @me: the calling task; engine_finish() was called
+ * @keep: other numbers that stay open, or NULL
+ * @n: how many
+ *
+ * The log is closed too unless its number is kept, and not written to any
+ * more. Nothing happens in a task that does not own its table.
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int engine_close_rest(struct restore_ctx *ctx, struct pstree_item *me, const int *keep, size_t n)
+{
+	struct restore_engine *e = ctx->engine;
+	unsigned from = 0;
+	bool log_kept = false;
+	size_t k = 0;
+	int *stay, *log = report_log_fd(ctx->report);
+
+	if (!e->my || e->me != me)
+		return 0;
+	stay = malloc((n + e->my->n + 1) * sizeof(*stay));
+	if (!stay)
+		return fail(ctx->report, "no-memory", ENOMEM, "list of %zu descriptors", n);
+	for (size_t i = 0; i < n; i++) {
+		if (keep[i] >= 0)
+			stay[k++] = keep[i];
+		log_kept |= keep[i] == *log;
+	}
+	if (!log_kept)
+		*log = -1;
+	for (size_t i = 0; i < e->my->n; i++)
+		if (!e->my->fle[i]->fake)
+			stay[k++] = e->my->fle[i]->fd;
+	qsort(stay, k, sizeof(*stay), by_number);
+	for (size_t i = 0; i < k; i++) {
+		if ((unsigned)stay[i] > from)
+			close_range(from, (unsigned)stay[i] - 1, 0);
+		from = (unsigned)stay[i] + 1;
+	}
+	close_range(from, UINT_MAX, 0);
+	free(stay);
+	return 0;
+}

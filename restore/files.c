@@ -1,0 +1,158 @@
+/*
+ * files - what the types have in common when files come back: what they
+ * remember of each other before the first fork, the images that go with
+ * them, and the last touches to a descriptor.
+ */
+#include "restore/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+#define SETTABLE (O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME)
+
+/**
+ * restore_files - the state that the types share
+ * @t: the tree being restored
+ *
+ * Return: the state, made at the first call.
+ */
+struct restore_files *restore_files(const struct pstree *t)
+{
+	struct restore_ctx *ctx = engine_ctx(t);
+
+	if (!ctx->files)
+		ctx->files = arena_new_of(t->arena, struct restore_files);
+	return ctx->files;
+}
+
+/**
+ * restore_files_free - in the tool: give back what types keep for the tasks
+ * @ctx: the run; perhaps no file was ever prepared
+ */
+void restore_files_free(struct restore_ctx *ctx)
+{
+	struct restore_files *f = ctx->files;
+
+	if (!f)
+		return;
+	for (struct ghost *g = f->ghosts; g; g = g->next)
+		close_owned(&g->fd);
+	for (int i = 0; i < FILE_KINDS; i++)
+		idmap_free(&f->seen[i]);
+	for (int i = 0; i < IMAGE_KINDS; i++)
+		idmap_free(&f->content[i]);
+	idmap_free(&f->remaps);
+	ctx->files = NULL;
+}
+
+/**
+ * rfile_seen - what a type remembers
+ * @t: the tree
+ * @kind: the type
+ * @key: its own key
+ *
+ * Return: what rfile_see() was given, or NULL.
+ */
+void *rfile_seen(const struct pstree *t, enum file_kind kind, uint64_t key)
+{
+	return idmap_get(&restore_files(t)->seen[kind], key);
+}
+
+/**
+ * rfile_see - remember something until the end of the restore
+ * @t: the tree
+ * @kind: the type
+ * @key: its own key
+ * @what: not NULL, from the arena
+ */
+void rfile_see(const struct pstree *t, enum file_kind kind, uint64_t key, void *what)
+{
+	idmap_put(&restore_files(t)->seen[kind], key, what);
+}
+
+/**
+ * file_side_load - read an image that goes with the files, once
+ * @t: the tree
+ * @k: the image; it has no number in its name, and may be missing
+ * @desc: its message
+ * @each: called for each entry, with the reader for the payload; 0 or -errno, recorded
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int file_side_load(const struct pstree *t, enum image_kind k,
+		   const ProtobufCMessageDescriptor *desc,
+		   int (*each)(const struct pstree *t, struct image_reader *r,
+			       const ProtobufCMessage *m))
+{
+	struct restore_files *f = restore_files(t);
+	struct image_reader *r = NULL;
+	ProtobufCMessage *m;
+	int ret;
+
+	if (f->loaded[k])
+		return 0;
+	f->loaded[k] = true;
+	ret = image_open(&r, engine_ctx(t)->images, k, 0);
+	if (ret)
+		return ret == -ENOENT ? 0 : ret;
+	while ((ret = image_get(r, desc, &m)) > 0) {
+		ret = each(t, r, m);
+		if (ret)
+			break;
+	}
+	image_close(&r);
+	return ret;
+}
+
+/* The owner's ids are those of whoever sets it: become them for a moment. */
+static int set_owner(struct file_desc *d, int fd, const FownEntry *fown)
+{
+	struct f_owner_ex owner = { .type = (int)fown->pid_type, .pid = (pid_t)fown->pid };
+	uid_t ruid, euid, suid;
+	int ret = 0;
+
+	if (getresuid(&ruid, &euid, &suid) < 0)
+		return file_fail(d, errno, "getresuid()");
+	if ((ruid != fown->uid || euid != fown->euid) &&
+	    syscall(SYS_setresuid, fown->uid, fown->euid, 0) < 0)
+		return file_fail(d, errno, "become uid %u to own the file's signals", fown->uid);
+	if (fcntl(fd, F_SETOWN_EX, &owner) < 0)
+		ret = file_fail(d, errno, "F_SETOWN_EX to %d", owner.pid);
+	if ((ruid != fown->uid || euid != fown->euid) &&
+	    syscall(SYS_setresuid, ruid, euid, suid) < 0)
+		return file_fail(d, errno, "become uid %u again", ruid);
+	return ret;
+}
+
+/**
+ * file_params - flags and owner of a descriptor that has just been made
+ * @d: its file
+ * @fd: the descriptor
+ * @flags: as F_GETFL is to say them
+ * @fown: who gets signals, or NULL
+ *
+ * Return: 0, or -1, recorded.
+ */
+int file_params(struct file_desc *d, int fd, uint32_t flags, const FownEntry *fown)
+{
+	int now;
+
+	if (flags & O_PATH)
+		return 0;
+	if (fown && fown->signum && fcntl(fd, F_SETSIG, (int)fown->signum) < 0)
+		return file_fail(d, errno, "F_SETSIG %u", fown->signum);
+	if (fown && fown->pid && set_owner(d, fd, fown) < 0)
+		return -1;
+	now = fcntl(fd, F_GETFL);
+	if (now < 0)
+		return file_fail(d, errno, "F_GETFL");
+	if (((uint32_t)now & SETTABLE) == (flags & SETTABLE))
+		return 0;
+	if (fcntl(fd, F_SETFL, (int)flags) < 0)
+		return file_fail(d, errno, "F_SETFL %#o", flags);
+	return 0;
+}

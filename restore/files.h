@@ -1,0 +1,66 @@
+/*
+ * files - what restore/files*.c offers to the file types of restore/types/.
+ */
+#ifndef CL_RESTORE_FILES_H
+#define CL_RESTORE_FILES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/idmap.h"
+#include "image/image.h"
+#include "model/pstree.h"
+#include "restore/ctx.h"
+#include "restore/engine.h"
+
+/* A file without a name, made again; the tool has it open for all tasks. */
+struct ghost {
+	struct ghost *next; /* restore_files.ghosts */
+	uint32_t id;
+	int fd;
+};
+
+/* What was in a pipe or FIFO. */
+struct pipe_content {
+	uint32_t pipe_id;
+	uint32_t bytes;
+	uint32_t capacity; /* 0: the kernel's default */
+	const char *data;
+	const uint32_t *packet; /* lengths, if there are several */
+	size_t nr_packets;
+};
+
+/* restore_ctx.files */
+struct restore_files {
+	struct idmap seen[FILE_KINDS]; /* what a type remembers, by its own key */
+	bool loaded[IMAGE_KINDS];
+	struct idmap content[IMAGE_KINDS]; /* of side images, by the id in the entry */
+	struct idmap remaps;               /* RemapFilePathEntry by orig_id */
+	struct ghost *ghosts;
+};
+
+/* files.c */
+struct restore_files *restore_files(const struct pstree *t);
+void *rfile_seen(const struct pstree *t, enum file_kind kind, uint64_t key);
+void rfile_see(const struct pstree *t, enum file_kind kind, uint64_t key, void *what);
+int file_params(struct file_desc *d, int fd, uint32_t flags, const FownEntry *fown);
+int file_side_load(const struct pstree *t, enum image_kind k,
+		   const ProtobufCMessageDescriptor *desc,
+		   int (*each)(const struct pstree *t, struct image_reader *r,
+			       const ProtobufCMessage *m));
+
+/* files_ghost.c */
+int file_ghost_prepare(struct pstree *t, struct file_desc *d);
+bool file_is_ghost(const struct file_desc *d);
+int file_ghost_open(struct file_desc *d, int flags);
+
+/* files_pipe.c */
+int pipe_content_load(const struct pstree *t, enum image_kind k);
+const struct pipe_content *pipe_content_find(const struct pstree *t, enum image_kind k,
+					     uint32_t pipe_id);
+int pipe_fill(struct file_desc *d, int fd, const struct pipe_content *c);
+
+/* types/reg.c */
+int reg_open_path(struct file_desc *d, int flags);
+
+#endif

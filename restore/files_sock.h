@@ -1,0 +1,13 @@
+/*
+ * files_sock - for the socket types of restore/types/.
+ */
+#ifndef CL_RESTORE_FILES_SOCK_H
+#define CL_RESTORE_FILES_SOCK_H
+
+#include "restore/files.h"
+#include "proto/sk-opts.pb-c.h"
+
+int sock_restore_opts(struct file_desc *d, int fd, const SkOptsEntry *o);
+int sock_set(struct file_desc *d, int fd, int level, int name, uint32_t val, const char *what);
+
+#endif

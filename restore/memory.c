@@ -1,0 +1,187 @@
+/*
+ * memory - the memory map of each task is replaced by the one of the image,
+ * by remote calls, and filled from outside by one worker per CPU.
+ */
+#include "restore/ctx.h"
+
+#include <asm/prctl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/prctl.h>
+#include <linux/rseq.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "kernel/ptrace.h"
+#include "restore/batch.h"
+#include "restore/fill.h"
+
+#ifndef ARCH_MAP_VDSO_64
+#define ARCH_MAP_VDSO_64 0x2003
+#endif
+
+/* Flags of the image that mmap(2) gets; locking is done after the fill. */
+#define MAP_KEPT                                                                                   \
+	(MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_HUGETLB |   \
+	 (MAP_HUGE_MASK << MAP_HUGE_SHIFT))
+#define MAP_HUGE_MASK 0x3f
+
+static bool by_kernel(const VmaEntry *e)
+{
+	return e->status & (VMA_AREA_VDSO | VMA_AREA_VVAR | VMA_AREA_VSYSCALL);
+}
+
+/* Private content that cannot be written through the protection in the image. */
+static bool needs_write(const VmaEntry *e, bool has_pages)
+{
+	return has_pages && !(e->prot & PROT_WRITE) && (e->flags & MAP_PRIVATE);
+}
+
+/* Does a run of private pages touch this mapping? *i walks the ascending runs. */
+static bool has_pages(const struct pstree_item *it, const VmaEntry *e, size_t *i)
+{
+	while (*i < it->nr_runs && it->runs[*i].vaddr + it->runs[*i].pages * 4096 <= e->start)
+		(*i)++;
+	return *i < it->nr_runs && it->runs[*i].vaddr < e->end;
+}
+
+static void add_vma(struct batch *b, const struct pstree_item *it, size_t i, bool filled)
+{
+	const VmaEntry *e = it->vmas[i].e;
+	size_t len = e->end - e->start;
+	int prot = (int)e->prot | (needs_write(e, filled) ? PROT_WRITE | PROT_READ : 0);
+	int fd = it->vmas[i].file || it->vmas[i].shmem ? it->restore->fds[i] : -1;
+	int flags = (int)(e->flags & MAP_KEPT) | MAP_FIXED;
+
+	if (fd >= 0)
+		flags &= ~MAP_ANONYMOUS;
+	batch_add(b, "mmap", SYS_mmap, e->start, len, (unsigned long)prot, (unsigned long)flags,
+		  (unsigned long)fd, e->pgoff);
+	for (int advice = 0; e->has_madv && advice < 64; advice++)
+		if (e->madv & (1ull << advice))
+			batch_add(b, "madvise", SYS_madvise, e->start, len, (unsigned long)advice,
+				  0, 0, 0);
+}
+
+/* Where the kernel's own pages begin; vvar stands before the vdso. */
+static void add_vdso(struct batch *b, const struct pstree_item *it)
+{
+	for (size_t i = 0; i < it->nr_vmas; i++) {
+		const VmaEntry *e = it->vmas[i].e;
+
+		if (!(e->status & (VMA_AREA_VDSO | VMA_AREA_VVAR)))
+			continue;
+		batch_add(b, "map the vdso", SYS_arch_prctl, ARCH_MAP_VDSO_64, e->start, 0, 0, 0, 0);
+		return;
+	}
+}
+
+static int add_mm_map(struct restore_ctx *ctx, struct batch *b, const struct pstree_item *it)
+{
+	const MmEntry *mm = it->mm;
+	struct remote *r = it->restore->remote;
+	size_t auxv_size = mm->n_mm_saved_auxv * sizeof(*mm->mm_saved_auxv);
+	unsigned long auxv = batch_data(r, mm->mm_saved_auxv, auxv_size), at;
+	struct prctl_mm_map map = {
+		.start_code = mm->mm_start_code,
+		.end_code = mm->mm_end_code,
+		.start_data = mm->mm_start_data,
+		.end_data = mm->mm_end_data,
+		.start_brk = mm->mm_start_brk,
+		.brk = mm->mm_brk,
+		.start_stack = mm->mm_start_stack,
+		.arg_start = mm->mm_arg_start,
+		.arg_end = mm->mm_arg_end,
+		.env_start = mm->mm_env_start,
+		.env_end = mm->mm_env_end,
+		.auxv = (void *)auxv,
+		.auxv_size = (uint32_t)auxv_size,
+		.exe_fd = (uint32_t)it->restore->fds[it->nr_vmas],
+	};
+
+	at = batch_data(r, &map, sizeof(map));
+	if (!auxv || !at)
+		return fail(ctx->report, "remote-call", ENOMEM, "pid %d: work area", it->pid);
+	batch_add(b, "PR_SET_MM_MAP", SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, at, sizeof(map), 0, 0);
+	return 0;
+}
+
+static void add_leave_own(struct batch *b, const struct pstree_item *it)
+{
+	unsigned long start, end;
+	struct ptrace_rseq rseq;
+
+	if (ptrace_get_rseq(it->pid, &rseq) == 0 && rseq.address)
+		batch_add(b, "unregister rseq", SYS_rseq, rseq.address, rseq.size,
+			  RSEQ_FLAG_UNREGISTER, rseq.signature, 0, 0);
+	remote_area(it->restore->remote, &start, &end);
+	batch_add(b, "munmap", SYS_munmap, 0, start, 0, 0, 0, 0);
+	batch_add(b, "munmap", SYS_munmap, end, 0x7ffffffff000UL - end, 0, 0, 0, 0);
+}
+
+static int map_task(struct restore_ctx *ctx, struct pstree_item *it)
+{
+	struct batch b = { .arena = ctx->arena };
+	size_t run = 0;
+	int ret;
+
+	remote_reset(it->restore->remote);
+	add_leave_own(&b, it);
+	add_vdso(&b, it);
+	for (size_t i = 0; i < it->nr_vmas; i++)
+		if (!by_kernel(it->vmas[i].e))
+			add_vma(&b, it, i, has_pages(it, it->vmas[i].e, &run));
+	ret = add_mm_map(ctx, &b, it);
+	return ret < 0 ? ret : batch_run(ctx, it->restore->remote, it->pid, &b);
+}
+
+/* What must wait until the pages are in: protection, locks. Then our descriptors go. */
+static int seal_task(struct restore_ctx *ctx, struct pstree_item *it)
+{
+	struct batch b = { .arena = ctx->arena };
+	size_t run = 0;
+
+	remote_reset(it->restore->remote);
+	for (size_t i = 0; i < it->nr_vmas; i++) {
+		const VmaEntry *e = it->vmas[i].e;
+
+		if (by_kernel(e))
+			continue;
+		if (needs_write(e, has_pages(it, e, &run)))
+			batch_add(&b, "mprotect", SYS_mprotect, e->start, e->end - e->start,
+				  e->prot, 0, 0, 0);
+		if (e->flags & MAP_LOCKED)
+			batch_add(&b, "mlock", SYS_mlock, e->start, e->end - e->start, 0, 0, 0, 0);
+	}
+	batch_add(&b, "close_range", SYS_close_range, (unsigned long)it->restore->service_fd_base,
+		  ~0U, 0, 0, 0, 0);
+	return batch_run(ctx, it->restore->remote, it->pid, &b);
+}
+
+/**
+ * restore_memory - the memory of every task as in the image
+ * @ctx: the run; tasks are seized
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int restore_memory(struct restore_ctx *ctx)
+{
+	struct pstree_item *it;
+	int ret;
+
+	list_for_each (it, &ctx->tree->items, list)
+		if (item_alive(it) && (ret = map_task(ctx, it)) < 0)
+			return ret;
+	ret = fill_tree(ctx);
+	if (ret < 0)
+		return ret;
+	list_for_each (it, &ctx->tree->items, list)
+		if (item_alive(it) && (ret = seal_task(ctx, it)) < 0)
+			return ret;
+	return 0;
+}

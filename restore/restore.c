@@ -1,0 +1,209 @@
+/*
+ * restore - the stages of a restore, each with what undoes it. A stage that
+ * fails has recorded why; the stages before it are undone in reverse order and
+ * nothing is left behind.
+ */
+#include "restore/restore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "image/image.h"
+#include "restore/ctx.h"
+#include "restore/engine.h"
+#include "restore/seccomp.h"
+
+#define DEFAULT_TIMEOUT 10 /* seconds, as the option's */
+
+static int stage_load(struct restore_ctx *ctx)
+{
+	int ret = image_verify(ctx->images);
+
+	if (ret >= 0)
+		ret = image_load_tree(ctx->images, ctx->report, &ctx->tree);
+	if (ret < 0)
+		return ret;
+	ctx->arena = ctx->tree->arena;
+	engine_bind_types(ctx->tree);
+	return seccomp_load(ctx);
+}
+
+/* Obstacles of both kinds are listed before the first process is made. */
+static int stage_check(struct restore_ctx *ctx)
+{
+	int ret = restore_check(ctx), planned = restore_plan(ctx);
+
+	return ret < 0 ? ret : planned;
+}
+
+static void undo_check(struct restore_ctx *ctx)
+{
+	engine_free(ctx);
+}
+
+static void undo_load(struct restore_ctx *ctx)
+{
+	pstree_free(ctx->tree);
+	ctx->tree = NULL;
+}
+
+/* Orphans of the tree come to us while it is being made. */
+static int stage_prepare(struct restore_ctx *ctx)
+{
+	if (prctl(PR_GET_CHILD_SUBREAPER, &ctx->was_subreaper) < 0 ||
+	    prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+		return fail(ctx->report, "subreaper", errno, "become a subreaper");
+	engine_service(ctx, report_log_fd(ctx->report));
+	return restore_shared_new(ctx);
+}
+
+static void undo_prepare(struct restore_ctx *ctx)
+{
+	restore_shared_free(ctx);
+	prctl(PR_SET_CHILD_SUBREAPER, ctx->was_subreaper);
+}
+
+static int stage_shmem(struct restore_ctx *ctx)
+{
+	struct shmem *s;
+	int ret = restore_shmem(ctx);
+
+	list_for_each (s, &ctx->tree->shmems, list)
+		if (s->fd >= 0)
+			engine_service(ctx, &s->fd);
+	return ret;
+}
+
+static void undo_shmem(struct restore_ctx *ctx)
+{
+	struct shmem *s;
+
+	list_for_each (s, &ctx->tree->shmems, list) {
+		if (s->fd >= 0)
+			close(s->fd);
+		s->fd = -1;
+	}
+}
+
+static int stage_verify(struct restore_ctx *ctx)
+{
+	if (!ctx->opts->verify)
+		return 0;
+	return ctx->opts->verify(ctx->opts->arg, ctx->tree) ? -EUCLEAN : 0;
+}
+
+static int action(struct restore_ctx *ctx, const char *name)
+{
+	int ret;
+
+	if (!ctx->opts->action)
+		return 0;
+	ret = ctx->opts->action(ctx->opts->arg, name, ctx->tree->root->pid);
+	return ret ? fail(ctx->report, "action-script", 0, "the %s script says no (status %d)", name,
+			  ret) :
+		     0;
+}
+
+static int stage_post_restore(struct restore_ctx *ctx)
+{
+	int ret = action(ctx, "post-restore");
+
+	return ret < 0 ? ret : action(ctx, "pre-resume");
+}
+
+/* ORDER matters: a stage builds on those above it. */
+static const struct {
+	const char *name;
+	int (*run)(struct restore_ctx *ctx);
+	void (*undo)(struct restore_ctx *ctx);
+} stages[] = {
+	{ "load", stage_load, undo_load },
+	{ "check", stage_check, undo_check },
+	{ "prepare", stage_prepare, undo_prepare },
+	{ "shared memory", stage_shmem, undo_shmem },
+	{ "guardian", guardian_start, guardian_stop },
+	{ "fork", restore_fork, restore_kill },
+	{ "seize", restore_seize, NULL },
+	{ "memory", restore_memory, NULL },
+	{ "threads", restore_threads, NULL },
+	{ "disarm", restore_disarm, NULL },
+	{ "verify", stage_verify, NULL },
+	{ "scripts", stage_post_restore, NULL },
+	{ "release", restore_release, NULL },
+};
+
+static void count(const struct pstree *t, struct restore_stats *s)
+{
+	struct pstree_item *it;
+	struct file *f;
+
+	list_for_each (it, &t->items, list) {
+		s->tasks += it->state != TASK_HELPER;
+		s->threads += item_alive(it) ? it->nr_threads : 0;
+	}
+	list_for_each (f, &t->files.files, f_list)
+		s->files++;
+}
+
+/* A restore that succeeded keeps its processes; everything else goes. */
+static void finish(struct restore_ctx *ctx)
+{
+	for (size_t i = sizeof(stages) / sizeof(*stages); i-- > 0;)
+		if (stages[i].undo && stages[i].undo != restore_kill)
+			stages[i].undo(ctx);
+}
+
+/**
+ * restore_tree - bring a dumped tree back
+ * @o: the request
+ * @r: where causes and the log go
+ * @root: gets the pid of the root
+ * @stats: gets the figures
+ *
+ * Return: 0, or -errno with the causes recorded and nothing left behind.
+ */
+int restore_tree(const struct restore_opts *o, struct report *r, pid_t *root,
+		 struct restore_stats *stats)
+{
+	struct restore_ctx ctx = {
+		.opts = o,
+		.report = r,
+		.stats = stats,
+		.tool = getpid(),
+		.guardian_pipe = -1,
+	};
+	struct arena *dir_arena = arena_new();
+	uint64_t start = restore_now();
+	size_t i, n = sizeof(stages) / sizeof(*stages);
+	int ret;
+
+	memset(stats, 0, sizeof(*stats));
+	ctx.deadline_ns = start + (o->timeout ? o->timeout : DEFAULT_TIMEOUT) * 1000000000ull;
+	ret = image_dir_open(&ctx.images, o->images_fd, r, dir_arena);
+	for (i = 0; ret >= 0 && i < n; i++) {
+		uint64_t t = restore_now();
+
+		ret = stages[i].run(&ctx);
+		log_info(r, "stage %s: %s, %llu us", stages[i].name, ret < 0 ? "failed" : "done",
+			 (unsigned long long)(restore_now() - t) / 1000);
+		if (ret < 0 && !report_count(r))
+			fail(r, "internal", -ret, "stage %s", stages[i].name);
+	}
+	if (ret < 0) {
+		while (i-- > 0)
+			if (stages[i].undo)
+				stages[i].undo(&ctx);
+	} else {
+		*root = ctx.tree->root->pid;
+		count(ctx.tree, stats);
+		stats->total_us = (restore_now() - start) / 1000;
+		finish(&ctx);
+	}
+	image_dir_close(ctx.images);
+	arena_free(dir_arena);
+	return ret < 0 ? ret : 0;
+}

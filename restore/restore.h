@@ -1,0 +1,45 @@
+/*
+ * restore - images to a live process tree. The one header that daemon/ and
+ * cmd/ see.
+ */
+#ifndef CL_RESTORE_RESTORE_H
+#define CL_RESTORE_RESTORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct pstree;
+struct report;
+
+/* One request. */
+struct restore_opts {
+	int images_fd;
+	bool detach;        /* -d: the tree is left to init */
+	bool sibling;       /* -S: the root is a child of our parent */
+	bool shell_job;
+	bool leave_stopped; /* -s */
+	bool tcp_established, file_locks, ext_unix_sk, evasive_devices;
+	unsigned timeout; /* seconds; 0 is the default of 10 */
+	/*
+	 * --verify: called with the loaded model when every task is rebuilt
+	 * and stopped, traced by the calling thread. Non-zero undoes the restore.
+	 */
+	int (*verify)(void *arg, struct pstree *image);
+	void (*progress)(void *arg, uint64_t done, uint64_t total);
+	int (*action)(void *arg, const char *name, pid_t root);
+	void *arg;
+};
+
+struct restore_stats {
+	uint64_t forking_us, restore_us, total_us;
+	uint64_t pages_compared, pages_skipped_cow, pages_restored;
+	size_t tasks, threads, files;
+};
+
+/* On success *root is the restored root's pid; it runs. */
+int restore_tree(const struct restore_opts *o, struct report *r, pid_t *root,
+		 struct restore_stats *stats);
+
+#endif

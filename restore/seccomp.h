@@ -1,0 +1,11 @@
+/* seccomp - modes and filters of a thread, set by remote calls. */
+#ifndef CL_RESTORE_SECCOMP_H
+#define CL_RESTORE_SECCOMP_H
+
+#include "restore/batch.h"
+
+int seccomp_load(struct restore_ctx *ctx);
+int seccomp_add(struct restore_ctx *ctx, struct batch *b, struct remote *r,
+		const struct task_thread *t);
+
+#endif

@@ -1,0 +1,159 @@
+/*
+ * shared - the page that the tool and all tasks being restored have in
+ * common: how far each task is, the futex that wakes whoever waits, and the
+ * flag that ends the restore for everybody.
+ */
+#include "restore/ctx.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "restore/engine.h"
+
+static size_t shared_size(const struct restore_shared *s)
+{
+	return sizeof(*s) + s->nr_tasks * sizeof(atomic_uint) + s->nr_fds * sizeof(int) + s->nr_fles;
+}
+
+/**
+ * restore_shared_new - allocate the shared page for the planned tree
+ * @ctx: the run; tree and fles are planned
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int restore_shared_new(struct restore_ctx *ctx)
+{
+	struct restore_shared size = { .nr_tasks = ctx->tree->nr_items,
+				       .nr_fles = engine_count(ctx) };
+	struct restore_shared *s;
+	struct pstree_item *it;
+	int *fds;
+
+	list_for_each (it, &ctx->tree->items, list)
+		size.nr_fds += it->nr_vmas + 1;
+	s = mmap(NULL, shared_size(&size), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		 0);
+	if (s == MAP_FAILED)
+		return fail(ctx->report, "no-memory", errno, "memory shared by %zu tasks",
+			    size.nr_tasks);
+	s->nr_tasks = size.nr_tasks;
+	s->nr_fles = size.nr_fles;
+	s->nr_fds = size.nr_fds;
+	s->phase = (atomic_uint *)(s + 1);
+	fds = (int *)(s->phase + s->nr_tasks);
+	s->stage = (atomic_uchar *)(fds + s->nr_fds);
+	list_for_each (it, &ctx->tree->items, list) {
+		it->restore->fds = fds;
+		fds += it->nr_vmas + 1;
+	}
+	ctx->shared = s;
+	return 0;
+}
+
+/**
+ * restore_shared_free - give the shared page back
+ * @ctx: the run
+ */
+void restore_shared_free(struct restore_ctx *ctx)
+{
+	if (ctx->shared)
+		munmap(ctx->shared, shared_size(ctx->shared));
+	ctx->shared = NULL;
+}
+
+static void event_post(struct restore_ctx *ctx)
+{
+	atomic_fetch_add(&ctx->shared->event, 1);
+	syscall(SYS_futex, &ctx->shared->event, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+/**
+ * restore_set_phase - say how far a task is, and wake whoever waits for it
+ * @ctx: the run
+ * @it: the task
+ * @p: its phase; never goes back
+ */
+void restore_set_phase(struct restore_ctx *ctx, const struct pstree_item *it, enum restore_phase p)
+{
+	atomic_store(&ctx->shared->phase[it->restore->index], p);
+	event_post(ctx);
+}
+
+/**
+ * restore_get_phase - how far a task is
+ * @ctx: the run
+ * @it: the task
+ *
+ * Return: its phase.
+ */
+enum restore_phase restore_get_phase(const struct restore_ctx *ctx, const struct pstree_item *it)
+{
+	return atomic_load(&ctx->shared->phase[it->restore->index]);
+}
+
+/* A task that was born and is a zombie or gone will not get any further. */
+static bool task_lost(const struct restore_ctx *ctx, const struct pstree_item *it)
+{
+	char path[40], buf[512], *p;
+	cleanup_close int fd = -1;
+	ssize_t n;
+
+	if (restore_get_phase(ctx, it) < RST_BORN || !item_alive(it))
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/stat", it->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT;
+	n = read(fd, buf, sizeof(buf) - 1);
+	if (n <= 0)
+		return n < 0 && errno == ESRCH;
+	buf[n] = 0;
+	p = strrchr(buf, ')');
+	return p && (p[2] == 'Z' || p[2] == 'X');
+}
+
+/**
+ * restore_wait_phase - wait until a task is at least that far
+ * @ctx: the run
+ * @it: the task
+ * @p: the phase
+ *
+ * Return: 0, -ECANCELED when the restore was aborted (the cause is recorded
+ * by who aborted it), -ESRCH when the task is dead, -ETIMEDOUT past the
+ * deadline of the run.
+ */
+int restore_wait_phase(struct restore_ctx *ctx, const struct pstree_item *it, enum restore_phase p)
+{
+	for (;;) {
+		unsigned seen = atomic_load(&ctx->shared->event);
+		struct timespec nap = { .tv_nsec = 50 * 1000 * 1000 };
+
+		if (restore_get_phase(ctx, it) >= p)
+			return 0;
+		if (atomic_load(&ctx->shared->abort))
+			return -ECANCELED;
+		if (restore_now() > ctx->deadline_ns)
+			return -ETIMEDOUT;
+		if (syscall(SYS_futex, &ctx->shared->event, FUTEX_WAIT, seen, &nap, NULL, 0) < 0 &&
+		    errno == ETIMEDOUT && task_lost(ctx, it))
+			return -ESRCH;
+	}
+}
+
+/**
+ * restore_abort - end the restore for all tasks
+ * @ctx: the run; the cause is recorded already
+ */
+void restore_abort(struct restore_ctx *ctx)
+{
+	atomic_store(&ctx->shared->abort, 1);
+	event_post(ctx);
+}

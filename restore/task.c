@@ -1,0 +1,394 @@
+/*
+ * task - what a restored task does for itself, in plain C, before its memory
+ * is replaced: session and group, children, files, file system state, signal
+ * actions, pending signals. It ends parked, asleep with every signal blocked,
+ * for the tool to take over.
+ */
+#include "restore/ctx.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/prctl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "restore/engine.h"
+#include "restore/fork.h"
+
+/* The kernel's struct sigaction, which glibc's differs from. */
+struct kernel_sigaction {
+	uint64_t handler, flags, restorer, mask;
+};
+
+static long set_action(int sig, const struct kernel_sigaction *sa)
+{
+	return syscall(SYS_rt_sigaction, sig, sa, NULL, sizeof(sa->mask));
+}
+
+static void quiet_signals(void)
+{
+	static const struct kernel_sigaction dfl;
+	uint64_t all = ~0ull;
+
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof(all));
+	for (int sig = 1; sig <= 64; sig++)
+		if (sig != SIGKILL && sig != SIGSTOP)
+			set_action(sig, &dfl);
+}
+
+static int join_group(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	struct pstree_item *leader = pstree_find(ctx->tree, me->pgid);
+	int ret;
+
+	if (me->sid == me->pid || getpgrp() == me->pgid)
+		return 0;
+	if (leader && leader != me) {
+		ret = restore_wait_phase(ctx, leader, RST_FORKED);
+		if (ret < 0)
+			return ret;
+	}
+	if (setpgid(0, me->pgid) < 0)
+		return fail(ctx->report, "group", errno, "pid %d: join process group %d", me->pid,
+			    me->pgid);
+	return 0;
+}
+
+static int be_born(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	int ret;
+
+	if (me->restore->subreaper && prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+		return fail(ctx->report, "subreaper", errno, "pid %d: become a subreaper", me->pid);
+	ret = restore_fork_children(ctx, me, BIRTH_BEFORE);
+	if (ret < 0)
+		return ret;
+	if (me->sid == me->pid && setsid() < 0)
+		return fail(ctx->report, "session", errno, "pid %d: setsid()", me->pid);
+	/* A leader of a group only: before FORKED, since members wait for that. */
+	if (me->sid != me->pid && me->pgid == me->pid && setpgid(0, 0) < 0)
+		return fail(ctx->report, "group", errno, "pid %d: lead a process group", me->pid);
+	ret = restore_fork_children(ctx, me, BIRTH_AFTER);
+	if (ret >= 0)
+		ret = restore_fork_children(ctx, me, BIRTH_ADOPT);
+	if (ret < 0)
+		return ret;
+	restore_set_phase(ctx, me, RST_FORKED);
+	ret = join_group(ctx, me);
+	if (ret >= 0)
+		restore_set_phase(ctx, me, RST_GROUP);
+	return ret;
+}
+
+/* Whoever joins a group or session of ours must have done so before we go. */
+static int wait_members(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	struct pstree_item *it;
+	int ret;
+
+	list_for_each (it, &ctx->tree->items, list) {
+		if (it == me || (it->pgid != me->pid && it->sid != me->pid))
+			continue;
+		ret = restore_wait_phase(ctx, it, RST_GROUP);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+static void die_as_saved(struct restore_ctx *ctx, struct pstree_item *me) __attribute__((noreturn));
+static void die_as_saved(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	uint32_t code = me->state == TASK_DEAD || me->state == TASK_ZOMBIE ?
+				item_core(me)->tc->exit_code : 0;
+	int sig = (int)(code & 0x7f);
+
+	if (wait_members(ctx, me) < 0)
+		_exit(1);
+	if (me->nr_threads && item_core(me)->tc->comm)
+		prctl(PR_SET_NAME, item_core(me)->tc->comm);
+	if (sig) {
+		struct rlimit none = { 0, 0 };
+		uint64_t mask = ~(1ull << (sig - 1));
+
+		setrlimit(RLIMIT_CORE, &none);
+		kill((pid_t)syscall(SYS_getpid), sig);
+		syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+	}
+	_exit((int)(code >> 8) & 0xff);
+}
+
+/* A descriptor out of the way of the task's own. */
+static int move_up(struct restore_task *rt, int fd)
+{
+	int up;
+
+	if (fd < 0 || fd >= rt->service_fd_base)
+		return fd;
+	up = fcntl(fd, F_DUPFD_CLOEXEC, rt->service_fd_base);
+	close(fd);
+	return up < 0 ? -errno : up;
+}
+
+static int open_up(struct restore_ctx *ctx, struct pstree_item *me, struct file_desc *d,
+		   const char *what)
+{
+	int fd = engine_open_now(ctx, d);
+
+	if (fd >= 0)
+		fd = move_up(me->restore, fd);
+	if (fd < 0 && !report_count(ctx->report))
+		return fail(ctx->report, "file-open", -fd, "pid %d: open its %s (file id %u)",
+			    me->pid, what, d->id);
+	return fd;
+}
+
+static int open_mapped(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	struct file_desc *exe = file_desc_find(ctx->tree, me->mm->exe_file_id);
+
+	for (size_t i = 0; i < me->nr_vmas; i++) {
+		int *fd = &me->restore->fds[i];
+
+		*fd = -1;
+		if (me->vmas[i].shmem)
+			*fd = fcntl(me->vmas[i].shmem->fd, F_DUPFD_CLOEXEC,
+				    me->restore->service_fd_base);
+		if (!me->vmas[i].file)
+			continue;
+		for (size_t k = i; k-- > 0 && *fd < 0;)
+			if (me->vmas[k].file == me->vmas[i].file)
+				*fd = me->restore->fds[k];
+		if (*fd < 0)
+			*fd = open_up(ctx, me, me->vmas[i].file, "mapped file");
+		if (*fd < 0)
+			return *fd;
+	}
+	if (!exe)
+		return fail(ctx->report, "image-exe", 0, "pid %d: its executable, file id %u, is "
+			    "not in the image", me->pid, me->mm->exe_file_id);
+	me->restore->fds[me->nr_vmas] = open_up(ctx, me, exe, "executable");
+	return me->restore->fds[me->nr_vmas] < 0 ? me->restore->fds[me->nr_vmas] : 0;
+}
+
+static int restore_fs(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	struct file_desc *root = file_desc_find(ctx->tree, me->fs->root_id);
+	struct file_desc *cwd = file_desc_find(ctx->tree, me->fs->cwd_id);
+	cleanup_close int root_fd = -1, cwd_fd = -1;
+	struct stat a, b;
+
+	if (!root || !cwd)
+		return fail(ctx->report, "image-fs", 0,
+			    "pid %d: its working or root directory is not in the image", me->pid);
+	root_fd = engine_open_now(ctx, root);
+	cwd_fd = engine_open_now(ctx, cwd);
+	if (root_fd < 0 || cwd_fd < 0)
+		return -EIO;
+	if (fstat(root_fd, &a) < 0 || stat("/", &b) < 0)
+		return fail(ctx->report, "root-dir", errno, "pid %d: look at its root", me->pid);
+	if ((a.st_dev != b.st_dev || a.st_ino != b.st_ino) &&
+	    (fchdir(root_fd) < 0 || chroot(".") < 0))
+		return fail(ctx->report, "root-dir", errno, "pid %d: change its root", me->pid);
+	if (fchdir(cwd_fd) < 0)
+		return fail(ctx->report, "cwd", errno, "pid %d: change its directory", me->pid);
+	if (me->fs->has_umask)
+		umask(me->fs->umask);
+	return 0;
+}
+
+static int write_proc(const char *path, int value)
+{
+	cleanup_close int fd = open(path, O_RDWR | O_CLOEXEC);
+	char have[24] = "", want[24];
+	int n = snprintf(want, sizeof(want), "%d", value);
+
+	if (fd < 0)
+		return -errno;
+	if (read(fd, have, sizeof(have) - 1) > 0 && strtol(have, NULL, 10) == value)
+		return 0;
+	return pwrite(fd, want, (size_t)n, 0) == n ? 0 : -errno;
+}
+
+static int restore_misc(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	const TaskCoreEntry *tc = item_core(me)->tc;
+	int ret;
+
+	if (personality(0xffffffff) != (int)tc->personality && personality(tc->personality) < 0)
+		return fail(ctx->report, "personality", errno, "pid %d: personality %#x", me->pid,
+			    tc->personality);
+	if (prctl(PR_SET_CHILD_SUBREAPER, tc->has_child_subreaper && tc->child_subreaper) < 0)
+		return fail(ctx->report, "subreaper", errno, "pid %d: subreaper flag", me->pid);
+	if (tc->has_oom_score_adj &&
+	    (ret = write_proc("/proc/self/oom_score_adj", tc->oom_score_adj)) < 0)
+		return fail(ctx->report, "oom-score", -ret,
+			    "pid %d: oom_score_adj %d (lowering it needs CAP_SYS_RESOURCE)", me->pid,
+			    tc->oom_score_adj);
+	if (tc->has_loginuid && (ret = write_proc("/proc/self/loginuid", (int)tc->loginuid)) < 0)
+		log_warn(ctx->report, "pid %d: loginuid %u not set: %s", me->pid, tc->loginuid,
+			 strerror(-ret));
+	if (me->mm->has_thp_disabled && me->mm->thp_disabled &&
+	    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) < 0)
+		return fail(ctx->report, "thp", errno, "pid %d: PR_SET_THP_DISABLE", me->pid);
+	return 0;
+}
+
+/* Children that are dead or stopped have become so, and helpers are gone, before SIGCHLD counts. */
+static int settle_children(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	struct pstree_item *it;
+
+	list_for_each (it, &me->children, sibling) {
+		int how = it->state == TASK_STOPPED ? WSTOPPED | WNOWAIT :
+			  it->state == TASK_HELPER  ? WEXITED :
+						      WEXITED | WNOWAIT;
+		siginfo_t si;
+
+		if (it->state == TASK_ALIVE)
+			continue;
+		while (waitid(P_PID, (id_t)it->pid, &si, how) < 0) {
+			if (atomic_load(&ctx->shared->abort))
+				return -ECANCELED;
+			if (errno != EINTR && errno != ECHILD)
+				return fail(ctx->report, "child", errno, "pid %d: wait for child %d",
+					    me->pid, it->pid);
+			/* An adopted child may still be on its way to us. */
+			usleep(1000);
+		}
+	}
+	return 0;
+}
+
+static int queue_signals(struct restore_ctx *ctx, pid_t pid, const SignalQueueEntry *q, bool shared)
+{
+	for (size_t i = 0; q && i < q->n_signals; i++) {
+		siginfo_t si;
+		long ret;
+
+		if (q->signals[i]->siginfo.len != sizeof(si))
+			return fail(ctx->report, "image-siginfo", 0,
+				    "pid %d: a pending signal has %zu bytes instead of %zu", pid,
+				    q->signals[i]->siginfo.len, sizeof(si));
+		memcpy(&si, q->signals[i]->siginfo.data, sizeof(si));
+		if (shared)
+			ret = syscall(SYS_rt_sigqueueinfo, pid, si.si_signo, &si);
+		else
+			ret = syscall(SYS_rt_tgsigqueueinfo, pid, pid, si.si_signo, &si);
+		if (ret < 0)
+			return fail(ctx->report, "pending-signal", errno, "pid %d: queue signal %d",
+				    pid, si.si_signo);
+	}
+	return 0;
+}
+
+static int restore_signals(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	const CoreEntry *core = item_core(me);
+	const TaskCoreEntry *tc = core->tc;
+	static const struct kernel_sigaction dfl;
+	size_t k = 0;
+	int ret;
+
+	/* Drops what the births of this restore have queued. */
+	set_action(SIGCHLD, &dfl);
+	for (int sig = 1; sig <= 64 && k < tc->n_sigactions; sig++) {
+		const SaEntry *e;
+		struct kernel_sigaction sa;
+
+		if (sig == SIGKILL || sig == SIGSTOP)
+			continue;
+		e = tc->sigactions[k++];
+		sa = (struct kernel_sigaction){ e->sigaction, e->flags, e->restorer, e->mask };
+		if ((sa.handler || sa.flags || sa.mask) && set_action(sig, &sa) < 0)
+			return fail(ctx->report, "sigaction", errno, "pid %d: action of signal %d",
+				    me->pid, sig);
+	}
+	ret = queue_signals(ctx, me->pid, tc->signals_s, true);
+	return ret < 0 ? ret : queue_signals(ctx, me->pid, core->thread_core->signals_p, false);
+}
+
+/* Nothing of our own C library may be touched by the kernel once the memory has changed. */
+static void leave_libc(void)
+{
+	syscall(SYS_set_tid_address, NULL);
+	syscall(SYS_set_robust_list, NULL, sizeof(struct { void *p[3]; }));
+}
+
+static int map_area(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	size_t size = remote_area_size(me->nr_threads);
+	void *at = mmap((void *)me->restore->area, size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	size_t code = (remote_code_size() + 4095) & ~(size_t)4095;
+
+	if (at != (void *)me->restore->area)
+		return fail(ctx->report, "no-room", errno, "pid %d: map %zu bytes at %#lx", me->pid,
+			    size, me->restore->area);
+	memcpy(at, remote_code(), remote_code_size());
+	if (mprotect(at, code, PROT_READ | PROT_EXEC) < 0)
+		return fail(ctx->report, "no-room", errno, "pid %d: executable page at %#lx",
+			    me->pid, me->restore->area);
+	return 0;
+}
+
+static int restore_alive(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	int ret = engine_run(ctx, me);
+
+	if (ret < 0)
+		return ret;
+	restore_set_phase(ctx, me, RST_FILES);
+	if ((ret = open_mapped(ctx, me)) < 0 || (ret = restore_fs(ctx, me)) < 0)
+		return ret;
+	engine_finish(ctx, me);
+	/* What comes up from here on is told by the tool. */
+	report_log_to(ctx->report, -1, LOG_ERROR);
+	ret = engine_close_rest(ctx, me, me->restore->fds, me->nr_vmas + 1);
+	if (ret < 0)
+		return ret;
+	if ((ret = restore_misc(ctx, me)) < 0 || (ret = settle_children(ctx, me)) < 0 ||
+	    (ret = restore_signals(ctx, me)) < 0)
+		return ret;
+	return map_area(ctx, me);
+}
+
+/**
+ * restore_task_run - the life of a restored task until it is parked
+ * @ctx: the run, as it was when the task was forked
+ * @me: the calling task
+ */
+void restore_task_run(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	int ret;
+
+	quiet_signals();
+	ret = be_born(ctx, me);
+	if (ret >= 0 && !item_alive(me))
+		die_as_saved(ctx, me);
+	if (ret >= 0)
+		ret = restore_alive(ctx, me);
+	if (ret < 0) {
+		if (ret != -ECANCELED && !report_count(ctx->report))
+			fail(ctx->report, "internal", -ret, "pid %d: restore it", me->pid);
+		restore_abort(ctx);
+		_exit(1);
+	}
+	leave_libc();
+	restore_set_phase(ctx, me, RST_PARKED);
+	if (me->state == TASK_STOPPED)
+		syscall(SYS_kill, me->pid, SIGSTOP);
+	for (;;)
+		syscall(SYS_pause);
+}

@@ -1,0 +1,128 @@
+/*
+ * trace - every task held by the tool, and let go at the end. From here to
+ * the release a task dies with the tool (PTRACE_O_EXITKILL).
+ */
+#include "restore/ctx.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/ptrace.h>
+
+#include "kernel/ptrace.h"
+#include "restore/arch.h"
+
+/* How long a task may take to stop, in milliseconds. */
+#define STOP_LIMIT 5000
+
+static int seize_task(struct restore_ctx *ctx, struct pstree_item *it)
+{
+	unsigned long options = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD;
+	struct restore_task *rt = it->restore;
+	struct ptrace_stop stop;
+	int ret = ptrace_seize(it->pid, options | PTRACE_O_SUSPEND_SECCOMP);
+
+	/* Without CAP_SYS_ADMIN filters cannot be suspended; then a tree with filters fails later. */
+	if (ret == -EPERM)
+		ret = ptrace_seize(it->pid, options);
+	if (ret >= 0)
+		ret = ptrace_interrupt_wait(it->pid, STOP_LIMIT, &stop);
+	if (ret >= 0)
+		ret = remote_adopt(&rt->remote, it->pid, rt->area, remote_area_size(it->nr_threads));
+	if (ret < 0)
+		return fail(ctx->report, "trace", -ret, "pid %d: trace it", it->pid);
+	return 0;
+}
+
+/**
+ * restore_seize - trace every living task
+ * @ctx: the run; tasks are parked
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int restore_seize(struct restore_ctx *ctx)
+{
+	struct pstree_item *it;
+	int ret;
+
+	list_for_each (it, &ctx->tree->items, list)
+		if (item_alive(it) && (ret = seize_task(ctx, it)) < 0)
+			return ret;
+	return 0;
+}
+
+/* A thread, which runs none of our code any more, continues where it was dumped. */
+static int restore_registers(struct restore_ctx *ctx, const struct task_thread *t)
+{
+	struct user_regs_struct regs;
+	int ret;
+
+	arch_regs_from_image(t->core->thread_info->gpregs, &regs);
+	ret = arch_set_xstate(ctx->report, t->tid, t->core->thread_info->fpregs);
+	if (ret < 0)
+		return ret;
+	ret = ptrace_set_regs(t->tid, &regs);
+	if (ret >= 0)
+		ret = ptrace_set_sigmask(t->tid, t->core->tc ? t->core->tc->blk_sigset :
+							       t->core->thread_core->blk_sigset);
+	if (ret < 0)
+		return fail(ctx->report, "registers", -ret, "thread %d: registers", t->tid);
+	return 0;
+}
+
+/**
+ * restore_disarm - the work areas go and every thread has its own registers
+ * @ctx: the run; all remote calls are done
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int restore_disarm(struct restore_ctx *ctx)
+{
+	struct pstree_item *it;
+
+	list_for_each (it, &ctx->tree->items, list) {
+		unsigned long start, end;
+		int ret;
+
+		if (!item_alive(it))
+			continue;
+		remote_area(it->restore->remote, &start, &end);
+		ret = remote_close(it->restore->remote);
+		it->restore->remote = NULL;
+		if (ret >= 0)
+			ret = arch_unmap_code(it->pid, start, end);
+		if (ret < 0)
+			return fail(ctx->report, "remote-call", -ret, "pid %d: unmap the work area",
+				    it->pid);
+		for (size_t i = 0; i < it->nr_threads; i++)
+			if ((ret = restore_registers(ctx, &it->threads[i])) < 0)
+				return ret;
+	}
+	return 0;
+}
+
+/**
+ * restore_release - let the tree run
+ * @ctx: the run; nothing is left to be done
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int restore_release(struct restore_ctx *ctx)
+{
+	struct pstree_item *it;
+
+	list_for_each (it, &ctx->tree->items, list) {
+		if (!item_alive(it))
+			continue;
+		if (ctx->opts->leave_stopped)
+			kill(it->pid, SIGSTOP);
+		for (size_t i = it->nr_threads; i-- > 0;) {
+			int ret = ptrace_detach(it->threads[i].tid, 0);
+
+			if (ret < 0)
+				return fail(ctx->report, "trace", -ret, "thread %d: let it go",
+					    it->threads[i].tid);
+		}
+	}
+	atomic_store(&ctx->shared->committed, true);
+	return 0;
+}

@@ -1,0 +1,128 @@
+/*
+ * reg - restore of what is opened by a path. Opens the path, or the file
+ * without a name that files_ghost.c has made, and seeks. Before the first
+ * process is made each file is looked at: it must be there and be the same.
+ * The other half is dump/types/reg.c.
+ */
+#include "restore/files.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "kernel/elf.h"
+#include "proto/regfile.pb-c.h"
+
+/* The task of the tree whose /proc directory the path is in, or NULL. */
+static struct pstree_item *proc_task(const struct file_desc *d)
+{
+	const RegFileEntry *e = file_desc_entry(d);
+
+	if (strncmp(e->name, "/proc/", 6) || !isdigit((unsigned char)e->name[6]))
+		return NULL;
+	return pstree_find(d->tree, atoi(e->name + 6));
+}
+
+static int check_build_id(struct file_desc *d)
+{
+	const RegFileEntry *e = file_desc_entry(d);
+	cleanup_close int fd = open(e->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	uint8_t id[ELF_BUILD_ID_MAX] = { 0 };
+	size_t len = 0;
+
+	if (fd < 0)
+		return file_fail(d, errno, "open for reading its build id");
+	if (!elf_build_id(fd, id, &len) && (len + 3) / 4 == e->n_build_id &&
+	    !memcmp(id, e->build_id, len))
+		return 0;
+	return file_fail(d, ESTALE, "the program is another one than at the dump: its build id "
+				    "differs");
+}
+
+static int reg_check(struct pstree *t, struct file_desc *d)
+{
+	const RegFileEntry *e = file_desc_entry(d);
+	struct stat st;
+
+	if (file_is_ghost(d) || proc_task(d))
+		return 0;
+	if (e->name[0] != '/') {
+		file_fail(d, EBADMSG, "its path is not absolute");
+		return -EBADMSG;
+	}
+	if (lstat(e->name, &st) < 0) {
+		int err = errno;
+
+		file_fail(d, err, "the file must be there as at the dump");
+		return -err;
+	}
+	if (e->has_mode && (st.st_mode & S_IFMT) != (e->mode & S_IFMT)) {
+		file_fail(d, ESTALE, "another kind of file: mode %#o, at the dump %#o", st.st_mode,
+			  e->mode);
+		return -ESTALE;
+	}
+	if (e->has_size && S_ISREG(st.st_mode) && (uint64_t)st.st_size != e->size) {
+		file_fail(d, ESTALE, "its size is %llu, at the dump it was %llu",
+			  (unsigned long long)st.st_size, (unsigned long long)e->size);
+		return -ESTALE;
+	}
+	return e->n_build_id && check_build_id(d) < 0 ? -ESTALE : 0;
+}
+
+static int reg_prepare(struct pstree *t, struct file_desc *d)
+{
+	return file_ghost_prepare(t, d);
+}
+
+/**
+ * reg_open_path - open the file of a description
+ * @d: the description, a reg
+ * @flags: for open(2)
+ *
+ * Return: a descriptor, close-on-exec, or -errno, not recorded.
+ */
+int reg_open_path(struct file_desc *d, int flags)
+{
+	const RegFileEntry *e = file_desc_entry(d);
+	int fd;
+
+	/* O_TMPFILE would make a file, and has made this one. */
+	if ((flags & O_TMPFILE) == O_TMPFILE)
+		flags &= ~O_TMPFILE;
+	flags &= ~(O_CREAT | O_EXCL | O_TRUNC | O_ASYNC);
+	flags |= O_CLOEXEC | O_NOCTTY;
+	if (file_is_ghost(d))
+		return file_ghost_open(d, flags);
+	fd = open(e->name, flags);
+	return fd < 0 ? -errno : fd;
+}
+
+static int reg_open(struct file_desc *d, int *new_fd)
+{
+	const RegFileEntry *e = file_desc_entry(d);
+	struct pstree_item *task = proc_task(d);
+	cleanup_close int fd = -1;
+
+	if (task && restore_get_phase(engine_ctx(d->tree), task) < RST_BORN)
+		return 1;
+	fd = reg_open_path(d, (int)e->flags);
+	if (fd < 0)
+		return file_fail(d, -fd, "open with flags %#o", e->flags);
+	if (!(e->flags & O_PATH) && e->pos && lseek(fd, (off_t)e->pos, SEEK_SET) < 0)
+		return file_fail(d, errno, "seek to %llu", (unsigned long long)e->pos);
+	if (file_params(d, fd, e->flags, e->fown) < 0)
+		return -1;
+	*new_fd = take_fd(&fd);
+	return 0;
+}
+
+const struct file_desc_ops reg_desc_ops = {
+	.open = reg_open,
+	.prepare = reg_prepare,
+	.check = reg_check,
+};
