@@ -19,9 +19,9 @@ LIBS    = $(shell pkg-config --libs $(PKGS)) -pthread
 PROTO  := $(wildcard proto/*.proto)
 PBC    := $(PROTO:proto/%.proto=$(BUILD)/proto/%.pb-c.c)
 SRC    := $(wildcard criu-lite/*/*.c dump/*.c dump/types/*.c restore/*.c restore/types/*.c)
-OBJ    := $(SRC:%.c=$(BUILD)/%.o)
+OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
 PBO    := $(PBC:.c=.o)
-LIBOBJ := $(filter-out $(BUILD)/criu-lite/cmd/main.o,$(OBJ)) $(PBO)
+LIBOBJ := $(filter-out $(BUILD)/obj/criu-lite/cmd/main.o,$(OBJ)) $(PBO)
 
 .PHONY: all deps tests check test lint bench demo soak install clean
 .SECONDARY:
@@ -38,7 +38,7 @@ $(BUILD)/proto/%.pb-c.c $(BUILD)/proto/%.pb-c.h: proto/%.proto
 $(PBO): $(BUILD)/proto/%.pb-c.o: $(BUILD)/proto/%.pb-c.c | $(PBC)
 	$(Q)$(CC) $(ALLCFLAGS) -c -o $@ $<
 
-$(BUILD)/%.o: %.c | $(PBC)
+$(BUILD)/obj/%.o: %.c | $(PBC)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  CC      $<")
 	$(Q)$(CC) $(ALLCFLAGS) -MMD -MP -c -o $@ $<

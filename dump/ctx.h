@@ -43,6 +43,11 @@ struct dump_task {
 	struct remote_where where;   /* hints for remote_open(), from the memory map */
 };
 
+/* Where the components of the XSAVE area lie, by number. */
+struct dump_xsave {
+	uint32_t at[16], size[16];
+};
+
 #define RESCUE_MAX 64 /* tasks seen to in one try */
 
 struct dump_ctx {
@@ -54,12 +59,14 @@ struct dump_ctx {
 	bool write;          /* false for `state` */
 	struct image_dir *images;
 	struct dump_files *files; /* dump/files.c's own */
+	struct dump_xsave *xsave; /* once it is known */
 	SeccompEntry *seccomp;    /* the filters of all tasks, or NULL */
 	struct proc_text text;    /* for whoever reads a file of /proc */
 	uint64_t deadline_ns;     /* CLOCK_MONOTONIC: --timeout */
 	uint64_t seize_ns, stop_ns, thaw_ns; /* freezing begins, all is still, all may go */
 	pid_t rescue[RESCUE_MAX]; /* tasks with something left in them by a tool that died */
 	size_t nr_rescue;
+	size_t causes_before; /* in the report when the dump began */
 	bool seccomp_suspended;   /* PTRACE_O_SUSPEND_SECCOMP is in force */
 };
 

@@ -358,6 +358,7 @@ static int files_init(struct dump_ctx *ctx)
 	struct stat st;
 
 	f->scratch[0] = f->scratch[1] = -1;
+	f->last_table = 1; /* the number of this program's own table */
 	ctx->files = f;
 	if (mem < 0 || fstat(mem, &st) < 0)
 		return fail(ctx->report, "file-table", errno, "memfd_create()");

@@ -37,7 +37,7 @@ struct dump_files {
 	ino_t netns;     /* inode of our network namespace */
 	uint32_t last_table;
 	uint32_t last_ghost;
-	uint32_t last_shmid;
+	uint32_t last_memfd;
 	int scratch[2]; /* a pipe of our own, for what is looked at and not taken */
 	bool kcmp_missing;
 };

@@ -112,8 +112,26 @@ static uint64_t xsave_load(const unsigned char *x, size_t at)
 	return v;
 }
 
-static UserX86XsaveEntry *xsave_entry(struct arena *a, const unsigned char *x, size_t len)
+/* Where the components lie; asked once, as CPUID is slow in a virtual machine. */
+static const struct dump_xsave *xsave_layout(struct dump_ctx *ctx)
 {
+	struct dump_xsave *l = ctx->xsave;
+
+	if (l)
+		return l;
+	ctx->xsave = l = arena_new_of(ctx->arena, struct dump_xsave);
+	for (size_t i = 0; i < sizeof(components) / sizeof(*components); i++) {
+		unsigned int bit = components[i].bit, ecx, edx;
+
+		__cpuid_count(0xd, bit, l->size[bit], l->at[bit], ecx, edx);
+	}
+	return l;
+}
+
+static UserX86XsaveEntry *xsave_entry(struct dump_ctx *ctx, const unsigned char *x, size_t len)
+{
+	const struct dump_xsave *l = xsave_layout(ctx);
+	struct arena *a = ctx->arena;
 	UserX86XsaveEntry *e = arena_new_of(a, UserX86XsaveEntry);
 	uint64_t mask = xsave_load(x, XSAVE_MASK_AT);
 
@@ -121,15 +139,13 @@ static UserX86XsaveEntry *xsave_entry(struct arena *a, const unsigned char *x, s
 	e->xstate_bv = xsave_load(x, XSAVE_HEADER);
 	for (size_t i = 0; i < sizeof(components) / sizeof(*components); i++) {
 		const struct component *c = &components[i];
-		size_t bytes = c->n * (c->words ? 4 : 8);
-		unsigned int size, at, ecx, edx;
+		size_t bytes = c->n * (c->words ? 4 : 8), at = l->at[c->bit];
 		void *copy;
 
 		if (!(mask & (1ull << c->bit)))
 			continue;
-		__cpuid_count(0xd, c->bit, size, at, ecx, edx);
-		if (size < bytes)
-			bytes = size;
+		if (l->size[c->bit] < bytes)
+			bytes = l->size[c->bit];
 		if (at > len || bytes > len - at)
 			continue;
 		copy = arena_memdup(a, x + at, bytes);
@@ -142,8 +158,9 @@ static UserX86XsaveEntry *xsave_entry(struct arena *a, const unsigned char *x, s
 }
 
 /* The 512 bytes of FXSAVE. */
-static UserX86FpregsEntry *fpregs(struct arena *a, const unsigned char *x, size_t len)
+static UserX86FpregsEntry *fpregs(struct dump_ctx *ctx, const unsigned char *x, size_t len)
 {
+	struct arena *a = ctx->arena;
 	UserX86FpregsEntry *e = arena_new_of(a, UserX86FpregsEntry);
 	uint16_t w[4];
 
@@ -162,7 +179,7 @@ static UserX86FpregsEntry *fpregs(struct arena *a, const unsigned char *x, size_
 	e->n_xmm_space = 64;
 	e->xmm_space = arena_memdup(a, x + 160, 256);
 	if (len > XSAVE_HEADER + 64)
-		e->xsave = xsave_entry(a, x, len);
+		e->xsave = xsave_entry(ctx, x, len);
 	return e;
 }
 
@@ -222,7 +239,7 @@ int regs_info(struct dump_ctx *ctx, pid_t tid, const struct user_regs_struct *re
 		     tid, (unsigned long long)more);
 	thread_info_x86__init(info);
 	info->gpregs = gpregs(ctx->arena, regs);
-	info->fpregs = fpregs(ctx->arena, x, len);
+	info->fpregs = fpregs(ctx, x, len);
 	tls(ctx->arena, tid, info);
 	*out = info;
 	return 0;

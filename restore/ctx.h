@@ -51,7 +51,6 @@ struct restore_task {
 	enum birth birth;
 	struct pstree_item *midwife; /* who forks it; its parent unless BIRTH_ADOPT */
 	bool subreaper;              /* takes over adopted children meanwhile */
-	int inbox;             /* the task's end of its descriptor socket */
 	unsigned long area;    /* where remote code is mapped in this task, free in the image too */
 	struct remote *remote;
 	int *fds; /* shared: descriptor numbers by vma, then the executable's; set by the task */

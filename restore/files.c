@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kernel/sockdiag.h"
 
 #define SETTABLE (O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME)
 
@@ -46,6 +47,7 @@ void restore_files_free(struct restore_ctx *ctx)
 	for (int i = 0; i < IMAGE_KINDS; i++)
 		idmap_free(&f->content[i]);
 	idmap_free(&f->remaps);
+	sockdiag_close(f->sockdiag);
 	ctx->files = NULL;
 }
 

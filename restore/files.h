@@ -13,6 +13,8 @@
 #include "restore/ctx.h"
 #include "restore/engine.h"
 
+struct sockdiag;
+
 /* A file without a name, made again; the tool has it open for all tasks. */
 struct ghost {
 	struct ghost *next; /* restore_files.ghosts */
@@ -37,6 +39,7 @@ struct restore_files {
 	struct idmap content[IMAGE_KINDS]; /* of side images, by the id in the entry */
 	struct idmap remaps;               /* RemapFilePathEntry by orig_id */
 	struct ghost *ghosts;
+	struct sockdiag *sockdiag; /* as of before the restore */
 };
 
 /* files.c */

@@ -191,8 +191,13 @@ static int fill_shmem(struct restore_ctx *ctx, struct shmem *s)
 	char path[64];
 	uint64_t size;
 	int fd, ret = 0;
-	void *at = mmap(NULL, s->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *at;
 
+	if (!s->size)
+		return 0;
+	/* A memfd is there already: its type has made it. */
+	at = mmap(NULL, s->size, PROT_READ | PROT_WRITE,
+		  MAP_SHARED | (s->fd < 0 ? MAP_ANONYMOUS : 0), s->fd, 0);
 	if (at == MAP_FAILED)
 		return fail(ctx->report, "no-memory", errno, "shared memory of %llu bytes",
 			    (unsigned long long)s->size);
@@ -207,7 +212,7 @@ static int fill_shmem(struct restore_ctx *ctx, struct shmem *s)
 	}
 	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)at,
 		 (unsigned long)at + ((s->size + 4095) & ~4095UL));
-	if (ret >= 0) {
+	if (ret >= 0 && s->fd < 0) {
 		s->fd = open(path, O_RDWR | O_CLOEXEC);
 		if (s->fd < 0)
 			ret = fail(ctx->report, "shmem", errno,

@@ -121,7 +121,7 @@ int restore_fork_children(struct restore_ctx *ctx, struct pstree_item *me, enum 
 				return ret;
 			continue;
 		}
-		pid = clone_at(it->pid, 0);
+		pid = clone_at(it->pid, it->fdt && it->fdt == me->fdt ? CLONE_FILES : 0);
 		if (pid == 0)
 			born(ctx, it, me->pid);
 		if (pid < 0)

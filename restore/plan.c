@@ -24,7 +24,6 @@ static void plan_item(struct restore_ctx *ctx, struct pstree_item *it)
 {
 	it->restore = arena_new_of(ctx->arena, struct restore_task);
 	it->restore->item = it;
-	it->restore->inbox = -1;
 	it->restore->midwife = it->parent;
 	it->restore->birth = BIRTH_AFTER;
 }

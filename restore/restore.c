@@ -47,6 +47,7 @@ static void undo_check(struct restore_ctx *ctx)
 
 static void undo_load(struct restore_ctx *ctx)
 {
+	restore_files_free(ctx);
 	pstree_free(ctx->tree);
 	ctx->tree = NULL;
 }
@@ -57,7 +58,6 @@ static int stage_prepare(struct restore_ctx *ctx)
 	if (prctl(PR_GET_CHILD_SUBREAPER, &ctx->was_subreaper) < 0 ||
 	    prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return fail(ctx->report, "subreaper", errno, "become a subreaper");
-	engine_service(ctx, report_log_fd(ctx->report));
 	return restore_shared_new(ctx);
 }
 
@@ -103,9 +103,8 @@ static int action(struct restore_ctx *ctx, const char *name)
 	if (!ctx->opts->action)
 		return 0;
 	ret = ctx->opts->action(ctx->opts->arg, name, ctx->tree->root->pid);
-	return ret ? fail(ctx->report, "action-script", 0, "the %s script says no (status %d)", name,
-			  ret) :
-		     0;
+	/* Whoever runs the scripts has recorded why. */
+	return ret ? -ECANCELED : 0;
 }
 
 static int stage_post_restore(struct restore_ctx *ctx)

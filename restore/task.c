@@ -343,22 +343,36 @@ static int map_area(struct restore_ctx *ctx, struct pstree_item *me)
 	return 0;
 }
 
-static int restore_alive(struct restore_ctx *ctx, struct pstree_item *me)
+/*
+ * Descriptors as planned, and ours above them. Of a shared table the owner
+ * closes what is left of the tool before the others open anything.
+ */
+static int restore_files(struct restore_ctx *ctx, struct pstree_item *me)
 {
+	bool owner = me->fdt->owner == me;
 	int ret = engine_run(ctx, me);
 
+	if (ret >= 0 && !owner)
+		ret = restore_wait_phase(ctx, me->fdt->owner, RST_FILES);
+	if (ret >= 0)
+		ret = open_mapped(ctx, me);
+	if (ret >= 0)
+		ret = restore_fs(ctx, me);
 	if (ret < 0)
 		return ret;
+	if (owner) {
+		engine_finish(ctx, me);
+		ret = engine_close_rest(ctx, me, me->restore->fds, me->nr_vmas + 1);
+	}
 	restore_set_phase(ctx, me, RST_FILES);
-	if ((ret = open_mapped(ctx, me)) < 0 || (ret = restore_fs(ctx, me)) < 0)
-		return ret;
-	engine_finish(ctx, me);
-	/* What comes up from here on is told by the tool. */
-	report_log_to(ctx->report, -1, LOG_ERROR);
-	ret = engine_close_rest(ctx, me, me->restore->fds, me->nr_vmas + 1);
-	if (ret < 0)
-		return ret;
-	if ((ret = restore_misc(ctx, me)) < 0 || (ret = settle_children(ctx, me)) < 0 ||
+	return ret;
+}
+
+static int restore_alive(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	int ret = restore_files(ctx, me);
+
+	if (ret < 0 || (ret = restore_misc(ctx, me)) < 0 || (ret = settle_children(ctx, me)) < 0 ||
 	    (ret = restore_signals(ctx, me)) < 0)
 		return ret;
 	return map_area(ctx, me);

@@ -7,7 +7,7 @@ A test is a program: a built unit test (libcheck), or a script under tests/types
 tests/apps that prints TAP lines (ok / not ok / # SKIP reason). Each script runs in pid, mount,
 network and ipc namespaces and a directory of its own; all that is left there goes with them.
 The last line is `N passed, N failed, N skipped`."""
-import argparse, concurrent.futures, ctypes, os, re, shutil, signal, subprocess, sys, tempfile, time
+import argparse, concurrent.futures, fcntl, os, re, shutil, signal, socket, struct, subprocess, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT = {"short": 240, "full": 6 * 3600}
@@ -15,6 +15,8 @@ LIMIT = {"short": 240, "full": 6 * 3600}
 
 def as_init(argv):
     """Pid 1 of a namespace: starts the test, reaps orphans, and ends with it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        fcntl.ioctl(s, 0x8914, struct.pack("16sH14x", b"lo", 0x41))  # SIOCSIFFLAGS: up, running
     pid = os.posix_spawn(argv[0], argv, os.environ)
     while True:
         try:

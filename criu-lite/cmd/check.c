@@ -84,8 +84,8 @@ int cmd_check(struct cmd *c)
 	}
 	json_object_object_add(c->stats, "probes", list);
 	if (!c->o->json)
-		puts(missing ? "Does not look good." :
-		     lacking ? "Looks good but some features are missing." :
-			       "Looks good.");
+		puts(missing   ? "Does not look good."
+		     : lacking ? "Looks good but some features are missing."
+			       : "Looks good.");
 	return missing ? missing : lacking;
 }

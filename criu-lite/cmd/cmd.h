@@ -12,8 +12,8 @@
 #include "base/report.h"
 #include "cmd/options.h"
 
-#define CL_VERSION       "0.1"
-#define CL_CRIU_VERSION  "4.2" /* the interface that is spoken */
+#define CL_VERSION "0.1"
+#define CL_CRIU_VERSION "4.2" /* the interface that is spoken */
 
 struct json_object;
 struct pstree;
@@ -33,6 +33,9 @@ struct cmd {
 #define VERB(name, min, max, synopsis, summary) int cmd_##name(struct cmd *c);
 #include "cmd/verbs.def"
 #undef VERB
+
+/* help.c */
+int print_help(enum verb verb);
 
 /* session.c: directories, log, pidfile, status descriptor. */
 int session_open(struct cmd *c, const char *log_name);

@@ -72,12 +72,14 @@ static int apply_line(struct options *o, struct report *r, char *line, const cha
 	cut_comment(line);
 	name = next_word(&p);
 	if (!name)
-		return *p == '"' ? fail(r, "config-syntax", 0, "%sa quote without its end", where) : 0;
+		return *p == '"' ? fail(r, "config-syntax", 0, "%sa quote without its end", where)
+				 : 0;
 	arg = next_word(&p);
 	if (*p == '"')
 		return fail(r, "config-syntax", 0, "%sa quote without its end", where);
 	if (arg && (next_word(&p) || *p == '"'))
-		return fail(r, "config-syntax", 0, "%smore than one argument after %s", where, name);
+		return fail(r, "config-syntax", 0, "%smore than one argument after %s", where,
+			    name);
 	if (name[0] == '-')
 		return fail(r, "config-syntax", 0, "%s%s: options are written without dashes here",
 			    where, name);
@@ -100,8 +102,12 @@ static void apply_file(struct options *o, struct report *r, const char *path, bo
 	unsigned nr = 0;
 
 	if (!f) {
-		if (must_exist || (errno != ENOENT && errno != ENOTDIR))
-			fail(r, "config-file", errno, "cannot open the configuration file %s", path);
+		if (must_exist)
+			fail(r, "config-file", errno, "cannot open the configuration file %s",
+			     path);
+		else if (errno != ENOENT && errno != ENOTDIR)
+			fprintf(stderr, "criu-lite: Warn: %s left out: %s\n", path,
+				strerror(errno));
 		return;
 	}
 	while (getline(&line, &size, f) >= 0)

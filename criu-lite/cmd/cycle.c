@@ -26,8 +26,8 @@ static int make_base(struct cmd *c, const char **base)
 	if (strcmp(c->o->images_dir, ".")) {
 		path = realpath(c->o->images_dir, NULL);
 		if (!path)
-			return fail(c->r, "images-dir", errno, "cannot open the images directory %s",
-				    c->o->images_dir);
+			return fail(c->r, "images-dir", errno,
+				    "cannot open the images directory %s", c->o->images_dir);
 		*base = arena_strdup(c->o->arena, path);
 		free(path);
 		return 0;
@@ -158,7 +158,8 @@ int cmd_cycle(struct cmd *c)
 		rmdir(base);
 	c->stats = json_object_new_object();
 	json_object_object_add(c->stats, "cycles", json_object_new_int((int)i));
-	json_object_object_add(c->stats, "dump_us", json_object_new_int64((int64_t)(sum.dump * 1000)));
+	json_object_object_add(c->stats, "dump_us",
+			       json_object_new_int64((int64_t)(sum.dump * 1000)));
 	json_object_object_add(c->stats, "restore_us",
 			       json_object_new_int64((int64_t)(sum.restore * 1000)));
 	return ret;

@@ -43,9 +43,9 @@ int cmd_dump(struct cmd *c)
 	struct dump_stats stats = { 0 };
 	struct dump_opts opts = {
 		.pid = (pid_t)o->tree,
-		.final = o->leave_running ? DUMP_LEAVE_RUNNING :
-			 o->leave_stopped ? DUMP_LEAVE_STOPPED :
-					    DUMP_KILL,
+		.final = o->leave_running   ? DUMP_LEAVE_RUNNING
+			 : o->leave_stopped ? DUMP_LEAVE_STOPPED
+					    : DUMP_KILL,
 		.shell_job = o->shell_job,
 		.tcp_established = o->tcp_established,
 		.file_locks = o->file_locks,

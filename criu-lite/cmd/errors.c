@@ -1,5 +1,6 @@
 /*
- * errors - the table of error ids.
+ * errors - the table of error ids: those of errors.def, then one for each
+ * file type.
  */
 #include "cmd/errors.h"
 
@@ -9,6 +10,12 @@ const struct error_row error_rows[] = {
 #define ERROR(id, class, cause, cure) { id, CLASS_##class, cause, cure },
 #include "cmd/errors.def"
 #undef ERROR
+/* What file_fail() records. */
+#define FILE_TYPE(name, fd_type, field, msg)                                                       \
+	{ "file-" #name, CLASS_HERE, "an open file, of the type " #name ", could not be restored", \
+	  "put back what the line names, or see its errno" },
+#include "model/file_types.def"
+#undef FILE_TYPE
 };
 
 const size_t error_rows_nr = sizeof(error_rows) / sizeof(error_rows[0]);

@@ -33,16 +33,19 @@ void explain_all(FILE *out)
 	      "Every failure names its cause in one line that ends in an id in square brackets.\n"
 	      "The same ids are in the result object of `--json` and in the log. This page is the\n"
 	      "output of `criu-lite explain`; `criu-lite explain ID` prints one entry.\n\n"
-	      "The exit status is 0 for success and 1 for any failure, with two exceptions: a dump\n"
-	      "that a post-dump action script refuses ends with the status of the script, and `diff`\n"
-	      "ends with 1 for different and 2 for trouble. With `--exit-codes` a failure ends with\n"
+	      "The exit status is 0 for success and 1 for any failure, with two exceptions: a "
+	      "dump\n"
+	      "that a post-dump action script refuses ends with the status of the script, and "
+	      "`diff`\n"
+	      "ends with 1 for different and 2 for trouble. With `--exit-codes` a failure ends "
+	      "with\n"
 	      "the number given below, that of its first cause.\n",
 	      out);
 	for (size_t i = 0; i < error_rows_nr; i++) {
 		const struct error_row *row = &error_rows[i];
 
-		fprintf(out, "\n## %s\n\nCause: %s.  \nCure: %s.  \nExit status: %d (%s)\n", row->id,
-			row->cause, row->cure, row->class, class_text(row->class));
+		fprintf(out, "\n## %s\n\nCause: %s.  \nCure: %s.  \nExit status: %d (%s)\n",
+			row->id, row->cause, row->cure, row->class, class_text(row->class));
 	}
 }
 

@@ -11,11 +11,8 @@
 #include "base/arena.h"
 #include "cmd/cmd.h"
 
-static const struct verb_row {
-	int (*run)(struct cmd *c);
-	const char *name, *synopsis, *summary;
-} verb_rows[VERBS] = {
-#define VERB(name, min, max, synopsis, summary) { cmd_##name, #name, synopsis, summary },
+static int (*const verb_runs[VERBS])(struct cmd *c) = {
+#define VERB(name, min, max, synopsis, summary) cmd_##name,
 #include "cmd/verbs.def"
 #undef VERB
 };
@@ -40,24 +37,8 @@ static int print_version(void)
 {
 	puts("Version: " CL_CRIU_VERSION "\n"
 	     "GitID: criu-lite-" CL_VERSION "\n"
-	     "criu-lite " CL_VERSION ", with the command line and the images of CRIU " CL_CRIU_VERSION);
-	return 0;
-}
-
-static int print_help(enum verb verb)
-{
-	if (verb != VERB_NONE) {
-		printf("Usage: criu-lite %s %s [options]\n\n%s\n\nOptions:\n", verb_rows[verb].name,
-		       verb_rows[verb].synopsis, verb_rows[verb].summary);
-		options_help(stdout, verb);
-		return 0;
-	}
-	puts("Usage: criu-lite COMMAND [options]\n\nCommands:");
-	for (size_t i = 0; i < VERBS; i++)
-		printf("  %-8s %-18s %s\n", verb_rows[i].name, verb_rows[i].synopsis,
-		       verb_rows[i].summary);
-	puts("\nOptions (--no-NAME turns a switch off):");
-	options_help(stdout, VERB_NONE);
+	     "criu-lite " CL_VERSION
+	     ", with the command line and the images of CRIU " CL_CRIU_VERSION);
 	return 0;
 }
 
@@ -79,7 +60,7 @@ static int run(struct cmd *c, int argc, char **argv)
 		return fail(c->r, "command-arguments", 0, "no command was given");
 	if (c->o->close_fd >= 0)
 		close(c->o->close_fd);
-	return verb_rows[c->o->verb].run(c);
+	return verb_runs[c->o->verb](c);
 }
 
 int main(int argc, char **argv)

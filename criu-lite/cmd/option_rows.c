@@ -4,28 +4,36 @@
  */
 #include "cmd/options.h"
 
-#define DUMP      VERB_BIT(dump)
-#define RESTORE   VERB_BIT(restore)
-#define CHECK     VERB_BIT(check)
-#define CYCLE     VERB_BIT(cycle)
-#define SEEING    (VERB_BIT(state) | VERB_BIT(diff))
-#define RUNS      (DUMP | RESTORE | CYCLE)
-#define FIELD(f)  .field = offsetof(struct options, f)
+#define DUMP VERB_BIT(dump)
+#define RESTORE VERB_BIT(restore)
+#define CHECK VERB_BIT(check)
+#define CYCLE VERB_BIT(cycle)
+#define SEEING (VERB_BIT(state) | VERB_BIT(diff))
+#define RUNS (DUMP | RESTORE | CYCLE)
+#define FIELD(f) .field = offsetof(struct options, f)
 
-#define FLAG(n, l, f, v, h) \
-	{ .name = n, .letter = l, .type = OPT_FLAG, FIELD(f), .verbs = v, .help = h }
-#define VALUE(n, l, t, a, f, v, h) \
-	{ .name = n, .letter = l, .type = t, .arg = a, FIELD(f), .verbs = v, .help = h }
-#define WORD(n, a, w, l, v, h)                                                              \
-	{                                                                                   \
-		.name = n, .type = OPT_WORD, .arg = a, .verbs = v, .words = w, \
-		.lacks = l, .help = h                                                       \
+#define FLAG(n, l, f, v, h)                                                               \
+	{                                                                                 \
+		.name = n, .letter = l, .type = OPT_FLAG, FIELD(f), .verbs = v, .help = h \
+	}
+#define VALUE(n, l, t, a, f, v, h)                                                           \
+	{                                                                                    \
+		.name = n, .letter = l, .type = t, .arg = a, FIELD(f), .verbs = v, .help = h \
+	}
+#define WORD(n, a, w, l, v, h)                                                             \
+	{                                                                                  \
+		.name = n, .type = OPT_WORD, .arg = a, .verbs = v, .words = w, .lacks = l, \
+		.help = h                                                                  \
 	}
 /* Known to CRIU; --no-NAME of a flag is granted, as the thing is never done. */
-#define REFUSED(n, l, w) \
-	{ .name = n, .letter = l, .type = OPT_FLAG, .verbs = VERB_ALL, .lacks = w }
-#define REFUSED_ARG(n, l, a, w) \
-	{ .name = n, .letter = l, .type = OPT_TEXT, .arg = a, .verbs = VERB_ALL, .lacks = w }
+#define REFUSED(n, l, w)                                                                \
+	{                                                                               \
+		.name = n, .letter = l, .type = OPT_FLAG, .verbs = VERB_ALL, .lacks = w \
+	}
+#define REFUSED_ARG(n, l, a, w)                                                                   \
+	{                                                                                         \
+		.name = n, .letter = l, .type = OPT_TEXT, .arg = a, .verbs = VERB_ALL, .lacks = w \
+	}
 
 const struct option_row option_rows[] = {
 	/* clang-format off */

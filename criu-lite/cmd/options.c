@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,23 +30,6 @@ static bool takes_arg(const struct option_row *row)
 static bool may_take_arg(const struct option_row *row)
 {
 	return row->arg && row->arg[0] == '[';
-}
-
-/**
- * verb_name - the word of a subcommand
- * @verb: which one
- *
- * Return: its name; "" for VERB_NONE.
- */
-const char *verb_name(enum verb verb)
-{
-	static const char *const names[VERBS + 1] = {
-#define VERB(name, min, max, synopsis, summary) #name,
-#include "cmd/verbs.def"
-#undef VERB
-		""
-	};
-	return names[verb];
 }
 
 /**
@@ -238,9 +222,9 @@ static struct option *getopt_table(struct arena *a, char *letters)
 	letters += sprintf(letters, "-:");
 	for (size_t i = 0; i < option_rows_nr; i++) {
 		const struct option_row *row = &option_rows[i];
-		int has = takes_arg(row)    ? required_argument :
-			  may_take_arg(row) ? optional_argument :
-					      no_argument;
+		int has = takes_arg(row)      ? required_argument
+			  : may_take_arg(row) ? optional_argument
+					      : no_argument;
 
 		*p++ = (struct option){ row->name, has, NULL, 256 + (int)i };
 		if (row->type == OPT_FLAG)
@@ -248,9 +232,9 @@ static struct option *getopt_table(struct arena *a, char *letters)
 						65536 + (int)i };
 		if (row->letter)
 			letters += sprintf(letters, "%c%s", row->letter,
-					   has == required_argument ? ":" :
-					   has == optional_argument ? "::" :
-								      "");
+					   has == required_argument   ? ":"
+					   : has == optional_argument ? "::"
+								      : "");
 	}
 	*p = (struct option){ 0 };
 	return table;
@@ -286,8 +270,8 @@ static void bad_word(struct report *r, int c, char **argv)
 
 static void take_verb(struct options *o, struct report *r, const char *word)
 {
-	static const char *const criu[] = { "pre-dump", "page-server", "service", "swrk", "dedup",
-					    "lazy-pages", "cpuinfo", "show", "exec" };
+	static const char *const criu[] = { "pre-dump",   "page-server", "service", "swrk", "dedup",
+					    "lazy-pages", "cpuinfo",     "show",    "exec" };
 
 	for (o->verb = 0; o->verb < VERBS; o->verb++)
 		if (!strcmp(word, verb_name(o->verb)))
@@ -337,7 +321,8 @@ static void check_whole(const struct options *o, struct report *r)
 	if (o->verb == VERB_dump && !o->tree)
 		fail(r, "option-missing", 0, "dump needs -t PID, the root of the tree");
 	if (o->verb == VERB_dump && o->leave_running && o->leave_stopped)
-		fail(r, "option-conflict", 0, "--leave-running and --leave-stopped exclude each other");
+		fail(r, "option-conflict", 0,
+		     "--leave-running and --leave-stopped exclude each other");
 	if (o->verb == VERB_restore && o->sibling && !o->detach)
 		fail(r, "option-conflict", 0, "--restore-sibling needs --restore-detached");
 }
@@ -398,33 +383,4 @@ int options_parse(struct options *o, struct report *r, int argc, char **argv)
 	if (report_count(r) == before)
 		check_whole(o, r);
 	return report_count(r) > before ? -EINVAL : 0;
-}
-
-/**
- * options_help - print the options
- * @out: where to
- * @verb: only those with a meaning for it; VERB_NONE: all of them
- */
-void options_help(FILE *out, enum verb verb)
-{
-	for (size_t i = 0; i < option_rows_nr; i++) {
-		const struct option_row *row = &option_rows[i];
-		char name[64], arg[32] = "";
-
-		if (!row->help || (verb != VERB_NONE && !(row->verbs & (1u << verb))))
-			continue;
-		if (row->arg)
-			snprintf(arg, sizeof(arg), may_take_arg(row) ? "[=%.*s]" : " %.*s",
-				 (int)strcspn(row->arg + may_take_arg(row), "]"),
-				 row->arg + may_take_arg(row));
-		snprintf(name, sizeof(name), "--%s%s",
-			 row->field == offsetof(struct options, default_config) ?
-				 "no-default-config" :
-				 row->name,
-			 arg);
-		if (row->letter)
-			fprintf(out, "  -%c, %-26s %s\n", row->letter, name, row->help);
-		else
-			fprintf(out, "      %-26s %s\n", name, row->help);
-	}
 }

@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 struct arena;
 struct report;
@@ -60,7 +59,7 @@ enum option_type {
 /* One row of the table. Without help it is known to CRIU and not honoured. */
 struct option_row {
 	const char *name;
-	const char *arg;  /* NULL: takes none; "[X]": may take one */
+	const char *arg; /* NULL: takes none; "[X]": may take one */
 	const char *help;
 	const char *words; /* OPT_WORD: those accepted, each between blanks */
 	const char *lacks; /* what it would be, where it is not honoured */
@@ -70,15 +69,14 @@ struct option_row {
 	char letter;
 };
 
-#define VERB_BIT(v)   (1u << VERB_##v)
-#define VERB_ALL      ((1u << VERBS) - 1)
+#define VERB_BIT(v) (1u << VERB_##v)
+#define VERB_ALL ((1u << VERBS) - 1)
 #define VERBS_OF_CRIU (VERB_BIT(dump) | VERB_BIT(restore) | VERB_BIT(check))
 
 extern const struct option_row option_rows[];
 extern const size_t option_rows_nr;
 
 int options_parse(struct options *o, struct report *r, int argc, char **argv);
-void options_help(FILE *out, enum verb verb);
 const char *verb_name(enum verb verb);
 
 /* For config.c. */

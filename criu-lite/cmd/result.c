@@ -37,8 +37,8 @@ void cmd_warn(const char *fmt, ...)
 int print_json(struct json_object *o)
 {
 	const char *text = json_object_to_json_string_ext(
-		o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-			   JSON_C_TO_STRING_NOSLASHESCAPE);
+		o,
+		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
 
 	return text && puts(text) >= 0 && fflush(stdout) == 0 ? 0 : -EIO;
 }

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -84,8 +85,8 @@ void session_log_refusal(struct cmd *c, const char *log_name, const char *end)
 	const struct options *o = c->o;
 	int fd;
 
-	c->work_fd = open(o->work_dir ? o->work_dir : o->images_dir,
-			  O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	c->work_fd =
+		open(o->work_dir ? o->work_dir : o->images_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (c->work_fd < 0)
 		return;
 	fd = open_log_file(c, log_name);

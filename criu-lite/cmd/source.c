@@ -91,8 +91,8 @@ static int state_of_file(struct cmd *c, int fd, const char *path, off_t size,
 	if (!json_object_is_type(o, json_type_object)) {
 		json_object_put(o);
 		return fail(c->r, "state-file", 0, "%s is not a snapshot of state --json: %s", path,
-			    err == json_tokener_success ? "not an object" :
-							  json_tokener_error_desc(err));
+			    err == json_tokener_success ? "not an object"
+							: json_tokener_error_desc(err));
 	}
 	*out = o;
 	return 0;

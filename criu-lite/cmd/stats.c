@@ -65,7 +65,8 @@ static void show(const struct cmd *c)
 	if (!c->o->display_stats || c->o->json)
 		return;
 	printf("Displaying %s stats:\n", verb_name(c->o->verb));
-	json_object_object_foreach(c->stats, name, value) {
+	json_object_object_foreach(c->stats, name, value)
+	{
 		size_t len = strlen(name);
 		bool time = len > 3 && !strcmp(name + len - 3, "_us");
 

@@ -15,11 +15,11 @@
 #include "proto/manifest.pb-c.h"
 
 #define IMAGE_NAME_MAX 64
-#define IMAGE_MAGIC_COMMON  0x54564319u
+#define IMAGE_MAGIC_COMMON 0x54564319u
 #define IMAGE_MAGIC_SERVICE 0x55105940u
-#define IMAGE_MAGIC_OURS    0x314c5243u /* "CRL1" */
-#define IMAGE_VERSION 2 /* InventoryEntry.img_version of the v1.1 layout */
-#define IMAGE_MSG_MAX (64u << 20) /* bytes of one message; a million mappings fit */
+#define IMAGE_MAGIC_OURS 0x314c5243u /* "CRL1" */
+#define IMAGE_VERSION 2              /* InventoryEntry.img_version of the v1.1 layout */
+#define IMAGE_MSG_MAX (64u << 20)    /* bytes of one message; a million mappings fit */
 #define IMAGE_CHUNK (256u << 10)
 
 struct image_dir {

@@ -33,23 +33,27 @@ enum image_kind {
 /* One image being written; names take one id ("core-%u.img"). Buffered; hashed on the way. */
 struct image_writer;
 int image_create(struct image_writer **out, struct image_dir *d, enum image_kind k, uint64_t id);
-int image_put(struct image_writer *w, const ProtobufCMessage *m);       /* u32 length, then the bytes */
+int image_put(struct image_writer *w, const ProtobufCMessage *m); /* u32 length, then the bytes */
 int image_put_raw(struct image_writer *w, const void *buf, size_t len); /* payload after an entry */
 int image_finish(struct image_writer **w); /* closes; *w becomes NULL, also on failure */
 
 /* One image being read. Every length is checked against the file. */
 struct image_reader;
-int image_open(struct image_reader **out, struct image_dir *d, enum image_kind k, uint64_t id); /* -ENOENT is not recorded */
-/* 1: *m is the next message, from the arena, valid UTF/enum checked by protobuf-c; 0: end; -errno recorded */
+/* -ENOENT is not recorded. */
+int image_open(struct image_reader **out, struct image_dir *d, enum image_kind k, uint64_t id);
+/* 1: *m is the next message, from the arena, its enums known; 0: end; -errno recorded. */
 int image_get(struct image_reader *r, const ProtobufCMessageDescriptor *desc, ProtobufCMessage **m);
 int image_get_raw(struct image_reader *r, void *buf, size_t len);
 uint64_t image_rest(const struct image_reader *r); /* bytes not read yet */
 int image_close(struct image_reader **r);
 
-/* Pages files are raw: written at offsets from several threads, read by offset or mapped. */
+/*
+ * Pages files are raw: written at offsets from several threads, read by offset
+ * or mapped. For the manifest whoever wrote one gives XXH3 by run, in file order.
+ */
 int image_pages_create(struct image_dir *d, uint32_t id, int *fd);
 int image_pages_done(struct image_dir *d, uint32_t id, uint64_t size, const uint64_t *run_len,
-		     const uint64_t *run_hash, size_t n); /* for the manifest: XXH3 by run, in file order */
+		     const uint64_t *run_hash, size_t n);
 int image_pages_open(struct image_dir *d, uint32_t id, int *fd, uint64_t *size);
 
 /* Manifest and inventory, written last, after fsync of everything. */

@@ -17,9 +17,9 @@ struct loader {
 	struct image_dir *d;
 	struct report *report;
 	struct pstree *t;
-	struct arena *a;      /* the tree's */
-	struct idmap tids;    /* every pid and tid met */
-	struct idmap tables;  /* filedesc by files_id */
+	struct arena *a;     /* the tree's */
+	struct idmap tids;   /* every pid and tid met */
+	struct idmap tables; /* filedesc by files_id */
 };
 
 /* One message of an image that must be there; -ENOENT is recorded as image-missing. */
@@ -31,9 +31,9 @@ int load_open(struct loader *l, struct image_reader **r, enum image_kind k, uint
 /* core-<tid>.img, and what a core of a living thread must have. */
 int load_core(struct loader *l, struct task_thread *th, bool leader);
 int check_core(struct loader *l, const struct task_thread *th, bool leader);
-int load_files(struct loader *l);                          /* files.img */
-int load_table(struct loader *l, struct pstree_item *it);  /* fdinfo-<files_id>.img, once */
-int load_mm(struct loader *l, struct pstree_item *it);     /* mm-, pagemap-<pid>.img */
-int load_shmems(struct loader *l);                         /* pagemap-shmem-*.img */
+int load_files(struct loader *l);                         /* files.img */
+int load_table(struct loader *l, struct pstree_item *it); /* fdinfo-<files_id>.img, once */
+int load_mm(struct loader *l, struct pstree_item *it);    /* mm-, pagemap-<pid>.img */
+int load_shmems(struct loader *l);                        /* pagemap-shmem-*.img */
 
 #endif

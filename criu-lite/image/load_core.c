@@ -9,10 +9,10 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#define COMM_MAX      15
+#define COMM_MAX 15
 #define NR_SIGACTIONS 62 /* signals 1 to 64 but SIGKILL and SIGSTOP */
 #define SIGINFO_BYTES 128
-#define CAP_WORDS     2
+#define CAP_WORDS 2
 #define SAME_OR_NONE(n, want) (!(n) || (n) == (want))
 
 static int bad_core(struct loader *l, const struct task_thread *th, const char *what)
@@ -38,8 +38,9 @@ int load_core(struct loader *l, struct task_thread *th, bool leader)
 		return ret;
 	core = (CoreEntry *)m;
 	if (leader != !!core->tc)
-		return bad_core(l, th, leader ? "a leader without what belongs to the process" :
-						"a thread with what belongs to its leader");
+		return bad_core(l, th,
+				leader ? "a leader without what belongs to the process"
+				       : "a thread with what belongs to its leader");
 	if (leader && strlen(core->tc->comm) > COMM_MAX)
 		return bad_core(l, th, "name longer than 15 bytes");
 	th->core = core;
@@ -90,7 +91,8 @@ static int check_creds(struct loader *l, const struct task_thread *th, const Cre
 	if (!c)
 		return fail(l->report, "image-version", EOPNOTSUPP,
 			    "core-%d.img: no credentials in it; images of old CRIU versions, which "
-			    "have creds-%d.img, are not supported", th->tid, th->tid);
+			    "have creds-%d.img, are not supported",
+			    th->tid, th->tid);
 	if (c->n_cap_inh > CAP_WORDS || c->n_cap_prm > CAP_WORDS || c->n_cap_eff > CAP_WORDS ||
 	    c->n_cap_bnd > CAP_WORDS || c->n_cap_amb > CAP_WORDS)
 		return bad_core(l, th, "more than 64 capabilities");
@@ -104,7 +106,8 @@ static int check_process(struct loader *l, const struct task_thread *th, const T
 	if (!tc->timers || !tc->rlimits || !tc->n_sigactions)
 		return fail(l->report, "image-version", EOPNOTSUPP,
 			    "core-%d.img: no timers, limits or signal actions in it; images of old "
-			    "CRIU versions, which have them elsewhere, are not supported", th->tid);
+			    "CRIU versions, which have them elsewhere, are not supported",
+			    th->tid);
 	if (tc->n_sigactions != NR_SIGACTIONS)
 		return bad_core(l, th, "not 62 signal actions");
 	if (tc->rlimits->n_rlimits > RLIM_NLIMITS)

@@ -113,8 +113,8 @@ static int load_fle(struct loader *l, struct filedesc *fdt, const FdinfoEntry *e
 	struct file_desc *desc = file_desc_find(l->t, e->id);
 
 	if (e->fd >= FD_MAX)
-		return fail(l->report, "image-fd", EBADMSG, "fdinfo-%u.img: descriptor %u is above %u",
-			    fdt->id, e->fd, FD_MAX - 1);
+		return fail(l->report, "image-fd", EBADMSG,
+			    "fdinfo-%u.img: descriptor %u is above %u", fdt->id, e->fd, FD_MAX - 1);
 	if (!desc || file_types[desc->kind].fd_type != e->type)
 		return fail(l->report, "image-file-id", EBADMSG,
 			    "fdinfo-%u.img: descriptor %u leads to %s %#x, which files.img lacks",

@@ -14,11 +14,11 @@
 #include "proto/pagemap.pb-c.h"
 
 /* Bits of VmaEntry.status that say how a mapping is made; all that are known. */
-#define STATUS_KNOWN                                                                             \
-	(VMA_AREA_REGULAR | VMA_AREA_STACK | VMA_AREA_VSYSCALL | VMA_AREA_VDSO | VMA_AREA_HEAP | \
-	 VMA_FILE_PRIVATE | VMA_FILE_SHARED | VMA_ANON_SHARED | VMA_ANON_PRIVATE |               \
-	 VMA_AREA_SYSVIPC | VMA_AREA_SOCKET | VMA_AREA_VVAR | VMA_AREA_AIORING |                 \
-	 VMA_AREA_MEMFD | VMA_AREA_SHSTK | VMA_AREA_UPROBES)
+#define STATUS_KNOWN                                                                              \
+	(VMA_AREA_REGULAR | VMA_AREA_STACK | VMA_AREA_VSYSCALL | VMA_AREA_VDSO | VMA_AREA_HEAP |  \
+	 VMA_FILE_PRIVATE | VMA_FILE_SHARED | VMA_ANON_SHARED | VMA_ANON_PRIVATE |                \
+	 VMA_AREA_SYSVIPC | VMA_AREA_SOCKET | VMA_AREA_VVAR | VMA_AREA_AIORING | VMA_AREA_MEMFD | \
+	 VMA_AREA_SHSTK | VMA_AREA_UPROBES)
 
 static int bad_vma(struct loader *l, const struct pstree_item *it, const VmaEntry *e, int err,
 		   const char *what)
@@ -94,17 +94,20 @@ static int load_run(struct loader *l, const char *name, const PagemapEntry *e, s
 	uint64_t pages = e->has_nr_pages && e->nr_pages ? e->nr_pages : e->compat_nr_pages;
 	uint32_t flags = e->has_flags ? e->flags : e->in_parent ? PE_PARENT : PE_PRESENT;
 	uint64_t end = pm->nr_runs ? pm->runs[pm->nr_runs - 1].vaddr +
-					     pm->runs[pm->nr_runs - 1].pages * PAGE_BYTES :
-				     0;
+					     pm->runs[pm->nr_runs - 1].pages * PAGE_BYTES
+				   : 0;
 
 	if (flags & PE_PARENT)
-		return fail(l->report, "image-parent", EOPNOTSUPP,
-			    "%s: pages at %#llx are in a parent image, which is not supported: dump "
-			    "without --prev-images-dir", name, (unsigned long long)e->vaddr);
+		return fail(
+			l->report, "image-parent", EOPNOTSUPP,
+			"%s: pages at %#llx are in a parent image, which is not supported: dump "
+			"without --prev-images-dir",
+			name, (unsigned long long)e->vaddr);
 	if (!(flags & PE_PRESENT))
 		return fail(l->report, "image-lazy", EOPNOTSUPP,
 			    "%s: pages at %#llx are not in the image but with a page server, which "
-			    "is not supported", name, (unsigned long long)e->vaddr);
+			    "is not supported",
+			    name, (unsigned long long)e->vaddr);
 	if (e->vaddr % PAGE_BYTES || e->vaddr < end || !pages || pages > USER_END / PAGE_BYTES ||
 	    e->vaddr > USER_END - pages * PAGE_BYTES)
 		return fail(l->report, "image-pages", EBADMSG,
@@ -201,7 +204,8 @@ int load_mm(struct loader *l, struct pstree_item *it)
 	if (!it->mm->n_vmas)
 		return fail(l->report, "image-vma", EOPNOTSUPP,
 			    "mm-%d.img: no mappings in it; images of old CRIU versions, which have "
-			    "them in vmas-%d.img, are not supported", it->pid, it->pid);
+			    "them in vmas-%d.img, are not supported",
+			    it->pid, it->pid);
 	exe = file_desc_find(l->t, it->mm->exe_file_id);
 	if (!exe || (exe->kind != FILE_KIND_reg && exe->kind != FILE_KIND_memfd))
 		return fail(l->report, "image-file-id", EBADMSG,
@@ -265,6 +269,9 @@ static int load_memfds(struct loader *l)
 			ret = fail(l->report, "image-pages", EBADMSG, "memfd.img: impossible size");
 			break;
 		}
+		/* An empty one has no contents to look for. */
+		if (!inode->size)
+			continue;
 		shm = pstree_shmem(l->t, inode->shmid);
 		shm->size = inode->size;
 		ret = load_shmem_must(l, shm);

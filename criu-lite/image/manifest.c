@@ -23,7 +23,7 @@
 #include "proto/inventory.pb-c.h"
 
 #define NEW_SUFFIX ".new"
-#define SEAL_RUN   (1u << 20) /* bytes of a run when nobody knows better */
+#define SEAL_RUN (1u << 20) /* bytes of a run when nobody knows better */
 
 static int by_entry(const void *a, const void *b)
 {
@@ -195,8 +195,8 @@ int image_commit(struct image_dir *d, const struct pstree *t)
 
 	if (d->broken || d->open)
 		return fail(d->report, "image-incomplete", ECANCELED,
-			    d->open ? "inventory.img: not written, images are still being written" :
-				      "inventory.img: not written, an image could not be written");
+			    d->open ? "inventory.img: not written, images are still being written"
+				    : "inventory.img: not written, an image could not be written");
 	ret = image_dir_begin(d);
 	if (!ret)
 		ret = sync_all(d);

@@ -23,8 +23,8 @@ struct image_reader {
 	struct arena *arena;
 	char name[IMAGE_NAME_MAX];
 	int fd;
-	uint64_t size; /* of the file */
-	uint64_t off;  /* of the next byte given out */
+	uint64_t size;     /* of the file */
+	uint64_t off;      /* of the next byte given out */
 	size_t start, end; /* of what is in buf */
 	uint8_t buf[IMAGE_CHUNK / 4];
 };
@@ -105,8 +105,7 @@ static int by_name(const void *key, const void *entry)
  */
 bool image_listed(const struct image_dir *d, const char *name)
 {
-	return !d->listed ||
-	       bsearch(name, d->listed, d->nr_listed, sizeof(*d->listed), by_name);
+	return !d->listed || bsearch(name, d->listed, d->nr_listed, sizeof(*d->listed), by_name);
 }
 
 /**
@@ -185,10 +184,12 @@ static int check_message(struct image_reader *r, const ProtobufCMessage *m, uint
 			memcpy(&n, (const char *)m + f->quantifier_offset, sizeof(n));
 			at = *(const char *const *)at;
 		} else if (f->label == PROTOBUF_C_LABEL_OPTIONAL && !wide) {
-			n = *(const protobuf_c_boolean *)((const char *)m + f->quantifier_offset) != 0;
+			n = *(const protobuf_c_boolean *)((const char *)m + f->quantifier_offset) !=
+			    0;
 		}
 		for (size_t j = 0; j < n && !ret; j++)
-			ret = check_value(r, f, at + j * (wide ? sizeof(void *) : sizeof(int)), off);
+			ret = check_value(r, f, at + j * (wide ? sizeof(void *) : sizeof(int)),
+					  off);
 		if (ret)
 			return ret;
 	}
@@ -249,9 +250,10 @@ int image_get(struct image_reader *r, const ProtobufCMessageDescriptor *desc, Pr
 	if (ret)
 		return ret;
 	if (len > rest - sizeof(len) || len > IMAGE_MSG_MAX)
-		return fail(r->dir->report, len > IMAGE_MSG_MAX ? "image-length" : "image-truncated",
-			    EBADMSG, "%s: message of %u bytes at offset %llu, the file has %llu",
-			    r->name, len, (unsigned long long)off, (unsigned long long)r->size);
+		return fail(r->dir->report,
+			    len > IMAGE_MSG_MAX ? "image-length" : "image-truncated", EBADMSG,
+			    "%s: message of %u bytes at offset %llu, the file has %llu", r->name,
+			    len, (unsigned long long)off, (unsigned long long)r->size);
 	if (len > sizeof(small)) {
 		bytes = malloc(len);
 		if (!bytes)

@@ -17,7 +17,7 @@
 
 #include "proto/inventory.pb-c.h"
 
-#define PIECE	    (8u << 20) /* bytes of pages that a thread takes at once */
+#define PIECE (8u << 20) /* bytes of pages that a thread takes at once */
 #define MAX_THREADS 64
 
 /* Some runs of one file, or all of it. */
@@ -162,7 +162,9 @@ static void plan_entry(struct checking *c, struct arena *a, const ManifestEntry 
 	}
 	if (size != e->size) {
 		bad(c, e, size < e->size ? ENODATA : EFBIG, size < e->size ? size : e->size,
-		    !size ? "emptied" : size < e->size ? "truncated" : "longer than dumped");
+		    !size            ? "emptied"
+		    : size < e->size ? "truncated"
+				     : "longer than dumped");
 		return;
 	}
 	for (size_t i = 0; i < e->n_runs; off += e->runs[i]->len, i++) {
@@ -205,9 +207,10 @@ static int load_manifest(struct image_dir *d, const InventoryEntry *inv)
 	be = htobe64(hash);
 	if (inv->manifest_hash.len != sizeof(be) ||
 	    memcmp(inv->manifest_hash.data, &be, sizeof(be)))
-		return fail(d->report, "image-altered", EBADMSG,
-			    "manifest: not the one of this inventory (all %llu bytes from offset 0)",
-			    (unsigned long long)size);
+		return fail(
+			d->report, "image-altered", EBADMSG,
+			"manifest: not the one of this inventory (all %llu bytes from offset 0)",
+			(unsigned long long)size);
 	ret = image_open_in(&r, d, d->own, IMAGE_MANIFEST, 0);
 	if (ret)
 		return ret;

@@ -8,8 +8,8 @@
  *   r13  the word that says a batch is finished
  *   r14  struct ucontext of the frame that leads home
  *   r15  ARCH_STUB_* flags
- *   rsp  the thread's own, until the last moment: a handler may run on it as
- *        long as signals are not blocked
+ *   rsp  the thread's own (below the frame, if that is on the same stack), until
+ *        the last moment: a handler may run on it while signals are not blocked
  *
  * The stub touches neither vector registers nor the restart block, which one
  * interrupted sleep of the thread's own may still need: ppoll(2) ends in
@@ -140,10 +140,10 @@ struct frame_sw {
 
 /*
  * Spinning before the sleep makes a batch slower, not faster. With
- * ARCH_STUB_NO_CALLS it is all there is: about a second of pauses.
+ * ARCH_STUB_NO_CALLS it is all there is, and burns the processor: some tenths of a second.
  */
 #define SPIN_NOT 1ul
-#define SPIN_ALWAYS 40000000ul
+#define SPIN_ALWAYS 16000000ul
 
 /** arch_stub - the stub: position-independent code. */
 const void *arch_stub(void)
@@ -166,6 +166,7 @@ bool arch_supported(const struct user_regs_struct *regs)
 static void regs_common(struct user_regs_struct *regs, const struct arch_job *job, const char *at)
 {
 	regs->rip = job->code + (unsigned long)(at - arch_stub_start);
+	regs->rsp = job->sp;
 	regs->r14 = job->frame;
 	regs->r15 = job->flags;
 	regs->rbp = job->flags & ARCH_STUB_NO_CALLS ? SPIN_ALWAYS : SPIN_NOT;
@@ -177,7 +178,7 @@ static void regs_common(struct user_regs_struct *regs, const struct arch_job *jo
 /**
  * arch_regs_park - registers of a thread that has nothing to do: let go, it
  * returns to its own state.
- * @regs: the thread's registers, of which the stack pointer is kept
+ * @regs: any registers of the thread's, such as its own
  */
 void arch_regs_park(struct user_regs_struct *regs, const struct arch_job *job)
 {
@@ -228,10 +229,16 @@ enum arch_where arch_where(const struct user_regs_struct *regs, unsigned long co
 	return ARCH_RUNNING;
 }
 
-/** arch_regs_frame - the frame of a thread that is in the stub. */
-unsigned long arch_regs_frame(const struct user_regs_struct *regs)
+/** arch_sp - the stack pointer. */
+unsigned long arch_sp(const struct user_regs_struct *regs)
 {
-	return regs->r14;
+	return regs->rsp;
+}
+
+/** arch_regs_job - how a thread that is in the stub at @code was made to run. */
+struct arch_job arch_regs_job(const struct user_regs_struct *regs, unsigned long code)
+{
+	return (struct arch_job){ code, regs->r14, regs->rsp, (unsigned int)regs->r15 };
 }
 
 /** arch_once_result - result of arch_regs_once()'s call once arch_where() is ARCH_WAITING. */
@@ -315,7 +322,7 @@ bool arch_frame_may_be_small(const void *xstate, size_t xlen)
 static void frame_fp(char *fp, const void *xstate, size_t xlen, bool small)
 {
 	uint64_t mask = xstate_mask(xstate);
-	size_t usual = xstate_end(mask & ~XFEATURE_DYNAMIC, NULL, 0);
+	size_t usual = xlen;
 	uint32_t magic2 = XSAVE_MAGIC2;
 	struct frame_sw sw = { 0 };
 
@@ -326,10 +333,11 @@ static void frame_fp(char *fp, const void *xstate, size_t xlen, bool small)
 		 * 6.8) or at xstate_size (before): with the dynamic components if the task has
 		 * asked for them, else without. Nothing lives in the gap between.
 		 */
-		if (!(xstate_used(xstate) & XFEATURE_DYNAMIC) && usual < xlen)
+		if ((mask & XFEATURE_DYNAMIC) && !(xstate_used(xstate) & XFEATURE_DYNAMIC)) {
 			mask &= ~XFEATURE_DYNAMIC;
-		else
-			usual = xlen;
+			usual = xstate_end(mask, NULL, 0);
+			usual = usual < xlen ? usual : xlen;
+		}
 		memcpy(fp + usual, &magic2, sizeof(magic2));
 		memcpy(fp + xlen, &magic2, sizeof(magic2));
 		sw.magic1 = XSAVE_MAGIC1;

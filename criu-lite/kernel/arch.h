@@ -40,6 +40,7 @@ size_t arch_stub_size(void);
 struct arch_job {
 	unsigned long code;  /* where the stub is */
 	unsigned long frame; /* what arch_frame_build() returned */
+	unsigned long sp;    /* where handlers may run until signals are blocked */
 	unsigned int flags;  /* ARCH_STUB_* */
 };
 
@@ -50,7 +51,8 @@ void arch_regs_run(struct user_regs_struct *regs, const struct arch_job *job, un
 void arch_regs_once(struct user_regs_struct *regs, const struct arch_job *job, long nr,
 		    const unsigned long args[6]);
 enum arch_where arch_where(const struct user_regs_struct *regs, unsigned long code);
-unsigned long arch_regs_frame(const struct user_regs_struct *regs);
+unsigned long arch_sp(const struct user_regs_struct *regs);
+struct arch_job arch_regs_job(const struct user_regs_struct *regs, unsigned long code);
 long arch_once_result(const struct user_regs_struct *regs, unsigned long code);
 
 size_t arch_frame_size(size_t xlen, bool small);

@@ -15,10 +15,10 @@
 #define PAGE 4096ull
 
 /* As in <linux/fs.h> of Linux 6.7 and, for guard regions, 6.15. */
-#define CAT_FILE    (1ull << 1)
-#define CAT_PRESENT (1ull << 2)
-#define CAT_SWAPPED (1ull << 3)
-#define CAT_PFNZERO (1ull << 4)
+#define CAT_FILE    (1ull << 2)
+#define CAT_PRESENT (1ull << 3)
+#define CAT_SWAPPED (1ull << 4)
+#define CAT_PFNZERO (1ull << 5)
 #define CAT_GUARD   (1ull << 8)
 
 struct page_region {
@@ -106,11 +106,10 @@ int pagemap_scan(int pagemap_fd, uint64_t start, uint64_t end, pagemap_fn *fn, v
 		.category_inverted = CAT_FILE | CAT_PFNZERO,
 		.category_mask = CAT_FILE | CAT_PFNZERO,
 		.category_anyof_mask = CAT_PRESENT | CAT_SWAPPED,
-		.return_mask = CAT_PRESENT | CAT_GUARD,
+		.return_mask = CAT_GUARD,
 	};
 	struct pagemap_range run = { 0 };
 
-	a.return_mask = CAT_GUARD;
 	while (a.start < end) {
 		int n = ioctl(pagemap_fd, PAGEMAP_SCAN, &a), ret;
 

@@ -132,7 +132,8 @@ static int set_group(void)
 	    mount("/tmp/a", "/tmp/b", NULL, MS_BIND, NULL) < 0 ||
 	    mount(NULL, "/tmp/b", NULL, MS_PRIVATE, NULL) < 0)
 		return -errno;
-	if (syscall(SYS_move_mount, AT_FDCWD, "/tmp/a", AT_FDCWD, "/tmp/b", CL_MOVE_MOUNT_SET_GROUP))
+	if (syscall(SYS_move_mount, AT_FDCWD, "/tmp/a", AT_FDCWD, "/tmp/b",
+		    CL_MOVE_MOUNT_SET_GROUP))
 		return -errno;
 	return 0;
 }

@@ -31,12 +31,12 @@ struct scan_arg {
 struct scan_region {
 	uint64_t start, end, categories;
 };
-#define CL_PAGEMAP_SCAN        _IOWR('f', 16, struct scan_arg)
-#define CL_PAGE_IS_PRESENT     (1 << 3)
-#define CL_PAGE_IS_GUARD       (1 << 8)
-#define CL_MADV_GUARD_INSTALL  102
-#define CL_ARCH_MAP_VDSO_64    0x2003
-#define SOFT_DIRTY             (1ull << 55)
+#define CL_PAGEMAP_SCAN _IOWR('f', 16, struct scan_arg)
+#define CL_PAGE_IS_PRESENT (1 << 3)
+#define CL_PAGE_IS_GUARD (1 << 8)
+#define CL_MADV_GUARD_INSTALL 102
+#define CL_ARCH_MAP_VDSO_64 0x2003
+#define SOFT_DIRTY (1ull << 55)
 
 static int read_child(pid_t pid)
 {

@@ -28,8 +28,8 @@
 #include "kernel/probe-internal.h"
 
 /* Younger than the oldest headers that this is built with. */
-#define CL_SO_BUF_LOCK      72 /* Linux 5.14 */
-#define CL_IPV6_FREEBIND    78 /* Linux 4.15 */
+#define CL_SO_BUF_LOCK 72      /* Linux 5.14 */
+#define CL_IPV6_FREEBIND 78    /* Linux 4.15 */
 #define CL_IFLA_NEW_IFINDEX 49 /* Linux 4.15 */
 #ifndef SIOCUNIXFILE
 #define SIOCUNIXFILE (SIOCPROTOPRIVATE + 0)

@@ -28,11 +28,11 @@
 #ifndef PTRACE_GET_RSEQ_CONFIGURATION
 #define PTRACE_GET_RSEQ_CONFIGURATION 0x420f
 #endif
-#define CL_F_DUPFD_QUERY                     (1024 + 3) /* Linux 6.10 */
-#define CL_PR_TIMER_CREATE_RESTORE_IDS       77         /* Linux 6.15 */
-#define CL_PR_TIMER_CREATE_RESTORE_IDS_GET   2
-#define CL_MEMBARRIER_CMD_GET_REGISTRATIONS  (1 << 9)   /* Linux 6.3 */
-#define CL_ARCH_MAP_VDSO_32                  0x2002
+#define CL_F_DUPFD_QUERY (1024 + 3)       /* Linux 6.10 */
+#define CL_PR_TIMER_CREATE_RESTORE_IDS 77 /* Linux 6.15 */
+#define CL_PR_TIMER_CREATE_RESTORE_IDS_GET 2
+#define CL_MEMBARRIER_CMD_GET_REGISTRATIONS (1 << 9) /* Linux 6.3 */
+#define CL_ARCH_MAP_VDSO_32 0x2002
 
 static int stopped(pid_t pid)
 {
@@ -210,7 +210,7 @@ int probe_kcmp_file(void)
 /* kcmp(KCMP_EPOLL_TFD): which file an epoll entry is for. */
 int probe_kcmp_epoll(void)
 {
-	cleanup_close int ep = epoll_create1(EPOLL_CLOEXEC), p0 = -1, p1 = -1;
+	cleanup_close int ep = epoll_create1(EPOLL_CLOEXEC), p0 = -1;
 	struct epoll_event ev = { .events = EPOLLIN };
 	struct kcmp_epoll_slot slot = { 0 };
 	int p[2], ret;
@@ -218,7 +218,7 @@ int probe_kcmp_epoll(void)
 	if (ep < 0 || pipe2(p, O_CLOEXEC) < 0)
 		return -errno;
 	p0 = p[0];
-	p1 = p[1];
+	close(p[1]);
 	if (epoll_ctl(ep, EPOLL_CTL_ADD, p0, &ev) < 0)
 		return -errno;
 	slot.efd = (uint32_t)ep;
@@ -257,7 +257,8 @@ int probe_membarrier(void)
 /* PR_TIMER_CREATE_RESTORE_IDS. */
 int probe_timer_ids(void)
 {
-	int ret = prctl(CL_PR_TIMER_CREATE_RESTORE_IDS, CL_PR_TIMER_CREATE_RESTORE_IDS_GET, 0, 0, 0);
+	int ret =
+		prctl(CL_PR_TIMER_CREATE_RESTORE_IDS, CL_PR_TIMER_CREATE_RESTORE_IDS_GET, 0, 0, 0);
 
 	return ret < 0 ? -errno : 0;
 }

@@ -159,9 +159,18 @@ void probe_private_net(void)
 	}
 }
 
-#define NEED(n, f, c, w)    { .name = n, .class = PROBE_NEED, .run = f, .cap = c, .what = w }
-#define EXTRA(n, f, c, w)   { .name = n, .class = PROBE_EXTRA, .run = f, .cap = c, .what = w }
-#define FEATURE(n, f, c, w) { .name = n, .class = PROBE_FEATURE, .run = f, .cap = c, .what = w }
+#define NEED(n, f, c, w)                                                      \
+	{                                                                     \
+		.name = n, .class = PROBE_NEED, .run = f, .cap = c, .what = w \
+	}
+#define EXTRA(n, f, c, w)                                                      \
+	{                                                                      \
+		.name = n, .class = PROBE_EXTRA, .run = f, .cap = c, .what = w \
+	}
+#define FEATURE(n, f, c, w)                                                      \
+	{                                                                        \
+		.name = n, .class = PROBE_FEATURE, .run = f, .cap = c, .what = w \
+	}
 #define ADMIN "CAP_SYS_ADMIN"
 
 const struct probe probes[] = {

@@ -16,9 +16,9 @@ enum probe_class {
 struct probe {
 	const char *name;
 	enum probe_class class;
-	int (*run)(void);  /* 0: there; -errno: not, or not for this caller */
-	const char *what;  /* what it is for */
-	const char *cap;   /* the capability behind an -EPERM, or NULL */
+	int (*run)(void); /* 0: there; -errno: not, or not for this caller */
+	const char *what; /* what it is for */
+	const char *cap;  /* the capability behind an -EPERM, or NULL */
 };
 
 extern const struct probe probes[];

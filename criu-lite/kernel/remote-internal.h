@@ -61,6 +61,7 @@ struct remote_thread {
 	bool stale;     /* has gone home by itself: its state is its own again */
 	size_t started; /* calls in the slot */
 	unsigned long frame;
+	unsigned long sp; /* stack pointer in the stub */
 	struct user_regs_struct saved;
 	uint64_t mask;
 };

@@ -16,11 +16,13 @@
 #include "kernel/ptrace.h"
 
 #define STOP_LIMIT_MS 5000
+#define HANDLER_DEPTH (1ul << 20) /* how far up the stack to look */
+#define HANDLER_CHUNK REMOTE_PAGE
+#define RETRY_MS 1000
 
 struct rescue {
 	pid_t *tids; /* seized by us */
 	size_t n;
-	size_t stopped; /* so many of them have been stopped */
 };
 
 static bool rescue_has(const struct rescue *s, pid_t tid)
@@ -79,18 +81,17 @@ static int rescue_home(const struct remote *r, pid_t tid)
 {
 	struct user_regs_struct regs;
 	struct ptrace_stop stop;
+	struct arch_job job;
 	struct backoff b;
 	int ret;
 
 	backoff_init(&b, STOP_LIMIT_MS);
 	for (;;) {
-		struct arch_job job = { .code = r->code };
-
 		ret = ptrace_get_regs(tid, &regs);
 		if (ret < 0 || arch_where(&regs, r->code) == ARCH_OUTSIDE)
 			return ret;
 		if (arch_where(&regs, r->code) == ARCH_WAITING) {
-			job.frame = arch_regs_frame(&regs);
+			job = arch_regs_job(&regs, r->code);
 			arch_regs_park(&regs, &job);
 			ret = ptrace_set_regs(tid, &regs);
 		}
@@ -109,6 +110,39 @@ static int rescue_home(const struct remote *r, pid_t tid)
 		if (ret < 0)
 			return ret;
 	}
+}
+
+/*
+ * A tool that dies before signals are blocked, or after they are unblocked, may
+ * leave a thread in a handler that returns to the stub. Returns 1 if there seems
+ * to be such a handler on the thread's stack, 0 or -errno.
+ */
+static int rescue_returns(struct remote *r, pid_t tid)
+{
+	unsigned char buf[HANDLER_CHUNK];
+	struct user_regs_struct regs;
+	int ret = ptrace_get_regs(tid, &regs);
+	unsigned long at;
+
+	if (ret < 0)
+		return ret;
+	at = arch_sp(&regs) & ~7ul;
+	for (unsigned long end = at + HANDLER_DEPTH; at < end;) {
+		size_t len = HANDLER_CHUNK - at % HANDLER_CHUNK;
+
+		/* The end of the stack. */
+		if (remote_read(r, at, buf, len) < 0)
+			break;
+		for (size_t i = 0; i < len; i += sizeof(unsigned long)) {
+			unsigned long word;
+
+			memcpy(&word, buf + i, sizeof(word));
+			if (word - r->code < arch_stub_size())
+				return 1;
+		}
+		at += len;
+	}
+	return 0;
 }
 
 /* Is the recorded area what the dead tool mapped, and not the task's own memory? */
@@ -137,9 +171,9 @@ static int rescue_clean(struct remote *r, const struct cave_head *left, const st
 	int ret = 0, err;
 
 	for (size_t i = 0; !ret && i < s->n; i++)
-		ret = rescue_home(r, s->tids[i]);
-	if (ret < 0)
-		return ret;
+		ret = rescue_home(r, s->tids[i]) ?: rescue_returns(r, s->tids[i]);
+	if (ret)
+		return ret < 0 ? ret : -EAGAIN;
 	ret = rescue_area(r, left);
 	if (ret > 0) {
 		ret = remote_thread_capture(r, t, r->tid) ?: remote_area_unmap(r, t);
@@ -172,16 +206,7 @@ static int rescue_open(struct remote *r, struct cave_head *left)
 	return r->threads ? 1 : -ENOMEM;
 }
 
-/**
- * remote_rescue - remove what a dead tool has left in a process.
- * @pid: the process
- *
- * Seizes all threads for the time it takes; none may be traced by another. Looks
- * only into the vdso. Cheap if there is nothing. Returns 0, also if there was
- * nothing to do, -EPERM if the tool is not dead, -EPROTO if another version of
- * it was at work, or another -errno.
- */
-int remote_rescue(pid_t pid)
+static int rescue_once(pid_t pid)
 {
 	struct rescue s = { 0 };
 	struct cave_head left;
@@ -202,5 +227,27 @@ int remote_rescue(pid_t pid)
 		free(s.tids);
 	}
 	remote_free(r);
+	return ret;
+}
+
+/**
+ * remote_rescue - remove what a dead tool has left in a process.
+ * @pid: the process
+ *
+ * Seizes all threads for the time it takes; none may be traced by another. Looks
+ * only into the vdso. Cheap if there is nothing. Returns 0, also if there was
+ * nothing to do, -EPERM if the tool is not dead, -EPROTO if another version of
+ * it was at work, -EAGAIN if for a second a signal handler has been running that
+ * will return to what the tool has left, or another -errno.
+ */
+int remote_rescue(pid_t pid)
+{
+	struct backoff b;
+	int ret;
+
+	backoff_init(&b, RETRY_MS);
+	do {
+		ret = rescue_once(pid);
+	} while (ret == -EAGAIN && !backoff_pause(&b));
 	return ret;
 }

@@ -19,7 +19,9 @@
 /* How a thread runs in the stub. */
 struct arch_job remote_job(const struct remote *r, const struct remote_thread *t)
 {
-	return (struct arch_job){ .code = r->code, .frame = t->frame, .flags = r->stub_flags };
+	return (struct arch_job){
+		.code = r->code, .frame = t->frame, .sp = t->sp, .flags = r->stub_flags
+	};
 }
 
 /* Registers with which a thread would go home if it were let go. It must be stopped. */

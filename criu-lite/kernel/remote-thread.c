@@ -57,6 +57,7 @@ int remote_thread_capture(struct remote *r, struct remote_thread *t, pid_t tid)
 	ret = r->adopted ? 0 : ptrace_rseq_fixup(tid, &got.saved);
 	if (ret < 0)
 		return ret;
+	got.sp = got.saved.rsp;
 	ret = ptrace_get_sigmask(tid, &got.mask);
 	if (ret < 0)
 		return ret;
@@ -95,9 +96,12 @@ static int frame_write(struct remote *r, struct remote_thread *t, unsigned long 
 	frame = arch_frame_build(buf, raddr, &t->saved, t->mask, xstate, xlen, small);
 	ret = remote_force(r, raddr, buf, len);
 	free(buf);
-	if (!ret)
-		t->frame = frame;
-	return ret;
+	if (ret < 0)
+		return ret;
+	t->frame = frame;
+	/* A handler that runs before signals are blocked must not run over the frame. */
+	t->sp = r->host.on_stack && raddr == r->host.addr ? raddr : t->saved.rsp;
+	return 0;
 }
 
 /* Registers to the stub, then the mask. The frame must stand. */

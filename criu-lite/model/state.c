@@ -89,8 +89,8 @@ int state_json(struct pstree *t, struct json_object **out)
 	o = json_object_new_object();
 	state_put(o, "format", state_str("criu-lite-state-1"));
 	state_put(o, "root", json_object_new_int(t->root->pid));
-	/* Images of other tools do not have the members named extra. */
-	if (t->images && t->inventory && !t->inventory->tool)
+	/* An image of another tool does not have the members named extra. */
+	if (!t->root->dump && t->inventory && !t->inventory->tool)
 		state_put(o, "foreign", json_object_new_boolean(1));
 	state_put(o, "tasks", show_tasks(&s));
 	state_put(o, "shared_memory", state_shmems(&s));

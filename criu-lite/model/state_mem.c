@@ -116,6 +116,15 @@ static void show_prot(struct json_object *o, const VmaEntry *e)
 			    e->flags & MAP_SHARED ? 's' : 'p'));
 }
 
+/* One member, so that a change is one difference. */
+static struct json_object *show_content(uint64_t pages, uint64_t hash)
+{
+	if (!pages)
+		return state_str("none");
+	return state_fmt("%llu pages xxh3:%016llx", (unsigned long long)pages,
+			 (unsigned long long)hash);
+}
+
 static struct json_object *show_vma(struct state_ctx *s, const struct vma *v, uint64_t pages,
 				    uint64_t hash)
 {
@@ -140,11 +149,8 @@ static struct json_object *show_vma(struct state_ctx *s, const struct vma *v, ui
 		state_put(o, "object", state_place_name(p));
 	if (file_backed(v))
 		state_put(o, "offset", state_hex(e->pgoff));
-	if (!(e->flags & MAP_SHARED)) {
-		state_put(o, "pages", state_u64(pages));
-		if (pages)
-			state_put(o, "hash", state_fmt("%016llx", (unsigned long long)hash));
-	}
+	if (!(e->flags & MAP_SHARED))
+		state_put(o, "content", show_content(pages, hash));
 	state_put(o, "extra", state_msg_extra(s, &e->base));
 	return o;
 }
@@ -196,21 +202,11 @@ void state_mem_index(struct state_ctx *s)
 								 .addr = it->vmas[i].e->start });
 }
 
-static struct json_object *show_shmem(const struct shmem *m)
-{
-	struct json_object *o = json_object_new_object();
-
-	state_put(o, "pages", state_u64(m->hashed_pages));
-	if (m->hashed_pages)
-		state_put(o, "hash", state_fmt("%016llx", (unsigned long long)m->hash));
-	return o;
-}
-
 /**
  * state_shmems - the shared memory objects that are mapped
  * @s: the snapshot
  *
- * Return: an object by place; NULL if there is none.
+ * Return: an object of their contents by place.
  */
 struct json_object *state_shmems(struct state_ctx *s)
 {
@@ -224,7 +220,8 @@ struct json_object *state_shmems(struct state_ctx *s)
 		if (!p)
 			continue;
 		name = state_place_name(p);
-		state_put(o, json_object_get_string(name), show_shmem(m));
+		state_put(o, json_object_get_string(name),
+			  show_content(m->hashed_pages, m->hash));
 		json_object_put(name);
 	}
 	return o;

@@ -1,150 +1,19 @@
 /*
  * state_msg - any message of the images as JSON, field by field as its
- * descriptor tells. A table says which fields are ids of the kernel or of one
- * image and how they are named instead, which are clocks, and which are read
- * better in another form; every other field appears as it is, so a field or a
- * type added to the format needs no line here. Optional fields that are zero
- * are as good as absent ones. Fields from 1000 up, which images of other tools
- * lack, go into a member "extra".
+ * descriptor tells and state_rules.c changes it, so a field or a type added to
+ * the format needs no line here. Optional fields that are zero are as good as
+ * absent ones. Fields from 1000 up, which images of other tools lack, go into
+ * a member "extra".
  */
-#include "model/state_parts.h"
+#include "model/state_rules.h"
 
 #include <arpa/inet.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "proto/core.pb-c.h"
 #include "proto/fown.pb-c.h"
 
 #define OURS 1000 /* the first field number that is not of the shared format */
-
-enum act {
-	SHOW,
-	OMIT,
-	NZ,     /* shown unless zero */
-	HEX,
-	OCT,
-	OFLAGS, /* flags of open(2) */
-	HASH,   /* repeated numbers by their checksum, unless all are zero */
-	CAPS,   /* two words of a capability set */
-	SET,    /* repeated, in an order without meaning */
-	ADDR,   /* a network address */
-	FILE_ID,/* id of another file */
-	SELF,   /* number of the kernel object, shown as its place */
-	SILENT, /* the same, not shown */
-	PEER,   /* number of another kernel object */
-	LEFT,   /* what is left of a timer, in seconds */
-	EXTRA,  /* not in all images */
-};
-
-struct rule {
-	const char *msg, *field; /* NULL: any */
-	enum act act;
-	enum state_space space;
-};
-
-#define ROW(msg, field, act) { msg, field, act, 0 }
-
-static const struct rule rules[] = {
-	{ "pipe_entry", "pipe_id", SELF, SPACE_PIPE },
-	ROW("pipe_entry", "data_hash", HEX),
-	{ "fifo_entry", "pipe_id", SELF, SPACE_FIFO },
-	ROW("fifo_entry", "data_hash", HEX),
-	{ "unix_sk_entry", "ino", SILENT, SPACE_UNIX },
-	{ "unix_sk_entry", "peer", PEER, SPACE_UNIX },
-	{ "memfd_file_entry", "inode_id", SELF, SPACE_MEMFD },
-	{ "tty_file_entry", "tty_info_id", SELF, SPACE_TTY },
-	ROW("inet_sk_entry", "ino", OMIT),
-	ROW("inet_sk_entry", "src_addr", ADDR),
-	ROW("inet_sk_entry", "dst_addr", ADDR),
-	ROW("netlink_sk_entry", "ino", OMIT),
-	ROW("packet_sock_entry", "ino", OMIT),
-	ROW("pidfd_entry", "ino", OMIT),
-	ROW("reg_file_entry", "mode", OCT),
-	ROW("reg_file_entry", "build_id", EXTRA),
-	ROW("reg_file_entry", "checksum", EXTRA),
-	ROW("reg_file_entry", "checksum_config", EXTRA),
-	ROW("reg_file_entry", "checksum_parameter", EXTRA),
-	ROW("eventpoll_file_entry", "tfd", SET),
-	ROW("eventpoll_tfd_entry", "dev", OMIT),
-	ROW("eventpoll_tfd_entry", "inode", OMIT),
-	ROW("eventpoll_tfd_entry", "pos", OMIT),
-	ROW("eventpoll_tfd_entry", "events", HEX),
-	ROW("eventpoll_tfd_entry", "data", HEX),
-	ROW("signalfd_entry", "sigmask", HEX),
-	ROW("timerfd_entry", "ticks", OMIT),
-	ROW("inotify_file_entry", "wd", SET),
-	ROW("inotify_wd_entry", "mask", HEX),
-	ROW("inotify_wd_entry", "ignored_mask", HEX),
-	ROW("fh_entry", "handle", OMIT),
-	ROW("file_perms_entry", "mode", OCT),
-	ROW("sk_opts_entry", "so_filter", HASH),
-	ROW("creds_entry", "cap_inh", CAPS),
-	ROW("creds_entry", "cap_prm", CAPS),
-	ROW("creds_entry", "cap_eff", CAPS),
-	ROW("creds_entry", "cap_bnd", CAPS),
-	ROW("creds_entry", "cap_amb", CAPS),
-	ROW("creds_entry", "groups", SET),
-	ROW("creds_entry", "secbits", HEX),
-	ROW("creds_entry", "apparmor_data", OMIT),
-	ROW("sa_entry", "sigaction", HEX),
-	ROW("sa_entry", "flags", HEX),
-	ROW("sa_entry", "restorer", HEX),
-	ROW("sa_entry", "mask", HEX),
-	ROW("posix_timer_entry", "it_id", OMIT),
-	ROW("posix_timer_entry", "overrun", OMIT),
-	ROW("posix_timer_entry", "sival_ptr", HEX),
-	ROW(NULL, "isec", NZ),
-	ROW(NULL, "iusec", NZ),
-	ROW(NULL, "insec", NZ),
-	ROW(NULL, "vsec", LEFT),
-	ROW(NULL, "vusec", OMIT),
-	ROW(NULL, "vnsec", OMIT),
-	ROW("rseq_entry", "rseq_cs_pointer", OMIT),
-	ROW("rseq_entry", "rseq_abi_size", SHOW),
-	ROW("rseq_entry", NULL, HEX),
-	ROW("thread_sas_entry", "ss_size", SHOW),
-	ROW("thread_sas_entry", NULL, HEX),
-	ROW("user_x86_regs_entry", "orig_ax", OMIT),
-	ROW("user_x86_regs_entry", "mode", OMIT),
-	ROW("user_x86_regs_entry", NULL, HEX),
-	ROW("user_x86_fpregs_entry", "st_space", HASH),
-	ROW("user_x86_fpregs_entry", "xmm_space", HASH),
-	ROW("user_x86_fpregs_entry", "padding", OMIT),
-	ROW("user_x86_fpregs_entry", "mxcsr_mask", OMIT),
-	ROW("user_x86_fpregs_entry", "xsave", SHOW),
-	ROW("user_x86_fpregs_entry", NULL, HEX),
-	ROW("user_x86_xsave_entry", "xstate_bv", OMIT),
-	ROW("user_x86_xsave_entry", "pkru", HEX),
-	ROW("user_x86_xsave_entry", "cet", SHOW),
-	ROW("user_x86_xsave_entry", NULL, HASH),
-	ROW("user_x86_cet_entry", NULL, HEX),
-	ROW(NULL, "id", OMIT),
-	ROW(NULL, "mnt_id", OMIT),
-	ROW(NULL, "ns_id", OMIT),
-	ROW(NULL, "regf_id", FILE_ID),
-	ROW(NULL, "file_id", FILE_ID),
-};
-
-#undef ROW
-
-static const struct rule plain = { .act = SHOW }, open_flags = { .act = OFLAGS };
-
-static const struct rule *rule_of(const ProtobufCMessageDescriptor *md,
-				  const ProtobufCFieldDescriptor *f)
-{
-	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++) {
-		const struct rule *r = &rules[i];
-
-		if ((!r->msg || !strcmp(r->msg, md->name)) &&
-		    (!r->field || !strcmp(r->field, f->name)))
-			return r;
-	}
-	/* What files have in common: flags of the description beside their owner. */
-	if (!strcmp(f->name, "flags") && protobuf_c_message_descriptor_get_field_by_name(md, "id"))
-		return &open_flags;
-	return &plain;
-}
 
 static size_t element_size(ProtobufCType type)
 {
@@ -202,14 +71,14 @@ static struct json_object *enum_name(const ProtobufCFieldDescriptor *f, int valu
 	return v ? state_str(v->name) : json_object_new_int(value);
 }
 
-static struct json_object *object_name(struct state_ctx *s, const struct rule *r, uint64_t id)
+static struct json_object *object_name(struct state_ctx *s, const struct state_rule *r, uint64_t id)
 {
 	const struct state_place *p = idmap_get(&s->objects[r->space], id);
 
 	return p ? state_place_name(p) : id ? state_str("outside") : NULL;
 }
 
-static struct json_object *show_number(struct state_ctx *s, const struct rule *r,
+static struct json_object *show_number(struct state_ctx *s, const struct state_rule *r,
 				       const ProtobufCFieldDescriptor *f, uint64_t v)
 {
 	struct file_desc *d;
@@ -240,7 +109,7 @@ static struct json_object *show_number(struct state_ctx *s, const struct rule *r
 	return is_signed(f->type) ? json_object_new_int64((int64_t)v) : state_u64(v);
 }
 
-static struct json_object *show_element(struct state_ctx *s, const struct rule *r,
+static struct json_object *show_element(struct state_ctx *s, const struct state_rule *r,
 					const ProtobufCFieldDescriptor *f, const void *p)
 {
 	const ProtobufCBinaryData *b = p;
@@ -273,7 +142,7 @@ static struct json_object *show_address(const uint32_t *words, size_t n)
 	return state_str(buf);
 }
 
-static struct json_object *show_repeated(struct state_ctx *s, const struct rule *r,
+static struct json_object *show_repeated(struct state_ctx *s, const struct state_rule *r,
 					 const ProtobufCFieldDescriptor *f, const char *p, size_t n)
 {
 	size_t size = element_size(f->type);
@@ -330,7 +199,7 @@ static bool is_set(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
 	return has && number(f->type, p);
 }
 
-static struct json_object *show_field(struct state_ctx *s, const struct rule *r,
+static struct json_object *show_field(struct state_ctx *s, const struct state_rule *r,
 				      const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
 {
 	const char *p = (const char *)m + f->offset;
@@ -397,9 +266,9 @@ struct json_object *state_msg_extra(struct state_ctx *s, const ProtobufCMessage 
 
 	for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
 		const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
-		const struct rule *r;
+		const struct state_rule *r;
 
-		r = rule_of(m->descriptor, f);
+		r = state_rule(m->descriptor, f);
 		if (r->act != OMIT && (f->id >= OURS || r->act == EXTRA))
 			add(&o, f->name, show_field(s, r, m, f));
 	}
@@ -421,7 +290,7 @@ struct json_object *state_msg(struct state_ctx *s, const ProtobufCMessage *m)
 		return NULL;
 	for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
 		const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
-		const struct rule *r = rule_of(m->descriptor, f);
+		const struct state_rule *r = state_rule(m->descriptor, f);
 
 		if (r->act == OMIT || r->act == SILENT || r->act == EXTRA || f->id >= OURS)
 			continue;
@@ -445,7 +314,7 @@ bool state_msg_object(const ProtobufCMessage *m, enum state_space *space, uint64
 {
 	for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
 		const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
-		const struct rule *r = rule_of(m->descriptor, f);
+		const struct state_rule *r = state_rule(m->descriptor, f);
 
 		if ((r->act != SELF && r->act != SILENT) ||
 		    f->label == PROTOBUF_C_LABEL_REPEATED || !is_set(m, f))

@@ -88,9 +88,7 @@ static void put_registers(struct state_ctx *s, struct json_object *o, const Core
 	for (size_t i = 0; i < info->n_tls; i++)
 		if ((one = state_msg(s, &info->tls[i]->base)))
 			json_object_array_add(tls, one);
-	if (json_object_array_length(tls))
-		state_put(o, "tls", json_object_get(tls));
-	json_object_put(tls);
+	state_put(o, "tls", tls);
 #else
 #error "no registers for this architecture"
 #endif

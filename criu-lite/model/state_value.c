@@ -24,15 +24,23 @@ static struct json_object *must(struct json_object *o)
 	return o;
 }
 
+static bool is_empty(const struct json_object *v)
+{
+	return (json_object_is_type(v, json_type_object) && !json_object_object_length(v)) ||
+	       (json_object_is_type(v, json_type_array) && !json_object_array_length(v));
+}
+
 /**
  * state_put - add a member, unless there is nothing to say
  * @o: the object
  * @key: the member's name
- * @v: its value, which becomes the object's; NULL does nothing
+ * @v: its value, which becomes the object's; NULL or one without members does nothing
  */
 void state_put(struct json_object *o, const char *key, struct json_object *v)
 {
-	if (v && json_object_object_add(o, key, v))
+	if (v && is_empty(v))
+		json_object_put(v);
+	else if (v && json_object_object_add(o, key, v))
 		abort();
 }
 

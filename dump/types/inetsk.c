@@ -154,7 +154,7 @@ static void dump_tcp_opts(struct dump_ctx *ctx, const struct fd_info *fi, InetSk
 static int inetsk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
 {
 	InetSkEntry *e = (InetSkEntry *)d->msg;
-	bool connected;
+	bool connected = false;
 	int ret = sock_check_net(ctx, fi);
 
 	if (ret)

@@ -100,7 +100,7 @@ static int set_tcp_opts(struct file_desc *d, int fd, const TcpOptsEntry *o)
 	return 0;
 }
 
-/* Several sockets of the tree may share the port: allowed while they bind, then as it was. */
+/* What is left of old connections may hold the port: never mind until the socket listens. */
 static int do_bind(struct file_desc *d, int fd, const InetSkEntry *e)
 {
 	union inet_addr a;
@@ -140,12 +140,9 @@ static int inetsk_open(struct file_desc *d, int *new_fd)
 		return file_fail(d, errno, "socket()");
 	if (set_ip_opts(d, fd, e) < 0)
 		return -1;
-	/* Ports are shared only if that is allowed before bind(). */
-	if (e->opts->so_reuseport &&
-	    sock_set(d, fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT") < 0)
-		return -1;
-	if (do_bind(d, fd, e) < 0 || sock_restore_opts(d, fd, e->opts) < 0 ||
-	    set_tcp_opts(d, fd, e->tcp_opts) < 0 || do_connect(d, fd, e) < 0)
+	if (sock_restore_opts(d, fd, e->opts) < 0 || set_tcp_opts(d, fd, e->tcp_opts) < 0 ||
+	    do_bind(d, fd, e) < 0 || do_connect(d, fd, e) < 0 ||
+	    sock_set(d, fd, SOL_SOCKET, SO_REUSEADDR, e->opts->reuseaddr, "SO_REUSEADDR") < 0)
 		return -1;
 	if (file_params(d, fd, e->flags, e->fown) < 0)
 		return -1;

@@ -244,14 +244,34 @@ def test_not_an_image():
     i.restores()
 
 
-def without(*caps):
-    """The tool as root without some capabilities."""
-    need("setpriv")
-    path = os.path.join(DIR, "without")
+def wrapper(name, *command):
+    """A program that runs a command with its own arguments behind."""
+    need(command[0])
+    path = os.path.join(DIR, name)
     with open(path, "w") as f:
-        f.write("#!/bin/sh\nexec setpriv --bounding-set %s %s \"$@\"\n" % (",".join("-" + c for c in caps), CL))
+        f.write("#!/bin/sh\nexec %s \"$@\"\n" % " ".join(command))
     os.chmod(path, 0o755)
     return path
+
+
+def without(*caps):
+    """The tool as root without some capabilities."""
+    return wrapper("without", "setpriv", "--bounding-set", ",".join("-" + c for c in caps), CL)
+
+
+AS_USER = ("setpriv", "--reuid", "1234", "--regid", "1234", "--clear-groups")
+
+
+def of_user():
+    """A tree of an unprivileged user, and a directory of his."""
+    home = os.path.join(DIR, "home")
+    shutil.rmtree(home, ignore_errors=True)
+    os.mkdir(home)
+    for path, mode in ((DIR, 0o711), (home, 0o777)):
+        os.chmod(path, mode)
+    prog = home + "/prog"
+    shutil.copy(BUSY, prog)
+    return Busy(3, 3, name="home/report", prog=wrapper("home/run", *AS_USER, prog)), home
 
 
 def test_missing_capability():
@@ -261,18 +281,11 @@ def test_missing_capability():
 
 
 def test_missing_capability_other_user():
-    os.chmod(DIR, 0o777)
-    need("setpriv")
-    user = os.path.join(DIR, "user")
-    shutil.copy(BUSY, PROG)
-    with open(user, "w") as f:
-        f.write("#!/bin/sh\nexec setpriv --reuid 1234 --regid 1234 --clear-groups %s \"$@\"\n" % PROG)
-    os.chmod(user, 0o755)
-    b = Busy(2, 0, name="user.report", prog=user)
+    b, home = of_user()
     d = images()
     dump(b.pid, d)
     until("the dumped tree to go", 5, b.gone)
-    refused("restore", "-d", "-D", d, "-W", DIR, "-o", "restore.log", says="CAP_SETUID", tool=without("setuid"))
+    refused("restore", "-d", "-D", d, "-W", home, "-o", "restore.log", says="CAP_SETUID", tool=without("setuid"))
     assert b.gone()
     restore(d)
     b.unharmed("after restore")
@@ -281,14 +294,19 @@ def test_missing_capability_other_user():
 
 def test_few_capabilities():
     """A tree of one's own needs none that the kernel does not ask for."""
-    i = Image()
-    keep = {"checkpoint_restore", "sys_ptrace"}
-    names = [l.split("_", 1)[1].lower() for l in
-             "CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_NET_ADMIN CAP_NET_RAW CAP_SYS_ADMIN CAP_SYS_NICE CAP_MKNOD CAP_SYS_CHROOT".split()]
-    tool = without(*(n for n in names if n not in keep))
-    cl("restore", "-d", "-D", i.d, "-W", WORK, "-o", "restore.log", tool=tool)
-    i.b.runs("restored with few capabilities")
-    i.b.kill()
+    b, home = of_user()
+    tool = wrapper("few", *AS_USER, "--inh-caps=+checkpoint_restore", "--ambient-caps=+checkpoint_restore", CL)
+    if not os.access(CL, os.X_OK) or subprocess.run([*AS_USER, "test", "-x", CL]).returncode:
+        shutil.copy(CL, home + "/tool")
+        tool = wrapper("few", *AS_USER, "--inh-caps=+checkpoint_restore", "--ambient-caps=+checkpoint_restore", home + "/tool")
+    d = home + "/img"
+    os.mkdir(d)
+    os.chown(d, 1234, 1234)
+    dump(b.pid, d, tool=tool)
+    until("the dumped tree to go", 5, b.gone)
+    restore(d, tool=tool)
+    b.unharmed("after restore")
+    b.kill()
 
 
 main()

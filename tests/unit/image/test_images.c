@@ -106,8 +106,8 @@ END_TEST
 START_TEST(unknown_fields_are_kept)
 {
 	/* img_version 2, fdinfo_per_id, and field 2000 with 5 bytes. */
-	static const uint8_t raw[] = { 0x16, 0x31, 0x31, 0x58, 12,  0,	 0,   0,   8,	2,
-				       16,   1,	   0x82, 0x7d, 5,   'h', 'e', 'l', 'l', 'o' };
+	static const uint8_t raw[] = { 0x16, 0x31, 0x31, 0x58, 12, 0,   0,   0,   8,   2,
+				       16,   1,    0x82, 0x7d, 5,  'h', 'e', 'l', 'l', 'o' };
 	char *path = image_make('a');
 	struct report *r = quiet();
 	struct image_dir *d;

@@ -1,0 +1,234 @@
+/*
+ * mem - which pages have content, and what it is. Private pages by
+ * PAGEMAP_SCAN, shared anonymous memory by its holes.
+ */
+#include "dump/vmas.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "dump/copy.h"
+#include "image/image.h"
+#include "kernel/backoff.h"
+#include "kernel/pagemap.h"
+
+#define PAGE_BYTES 4096u
+#define USER_END   0x7ffffffff000ull
+#define BATCH	   64 /* pages files open at a time */
+
+/* One scan of an address space. */
+struct scan {
+	struct dump_ctx *ctx;
+	struct pstree_item *it;
+	size_t vma;      /* the first that the next range can be in */
+	uint64_t offset; /* in the pages file */
+};
+
+static bool vma_has_pages(const struct vma *v)
+{
+	const uint32_t status = v->e->status;
+
+	return status & VMA_AREA_REGULAR && status & (VMA_ANON_PRIVATE | VMA_FILE_PRIVATE) &&
+	       !(status & (VMA_AREA_VVAR | VMA_AREA_VDSO));
+}
+
+static void run_add(struct scan *s, uint64_t start, uint64_t end)
+{
+	struct pstree_item *it = s->it;
+
+	arena_push(s->ctx->arena, it->runs, it->nr_runs) = (struct page_run){
+		.vaddr = start,
+		.pages = (end - start) / PAGE_BYTES,
+		.offset = s->offset,
+		.flags = PE_PRESENT,
+	};
+	s->offset += end - start;
+}
+
+/* Guard pages of all mappings; neighbours are one. */
+static void guard_add(struct scan *s, uint64_t start, uint64_t end)
+{
+	MmEntry *mm = s->it->mm;
+	GuardEntry *g;
+
+	if (mm->n_guards && mm->guards[mm->n_guards - 1]->end == start) {
+		mm->guards[mm->n_guards - 1]->end = end;
+		return;
+	}
+	g = arena_new_of(s->ctx->arena, GuardEntry);
+	guard_entry__init(g);
+	g->start = start;
+	g->end = end;
+	arena_push(s->ctx->arena, mm->guards, mm->n_guards) = g;
+}
+
+/* Passes over mappings that end before @at. The vdso is dumped whole, for whoever restores it. */
+static void scan_pass(struct scan *s, uint64_t at)
+{
+	for (; s->vma < s->it->nr_vmas && s->it->vmas[s->vma].e->end <= at; s->vma++) {
+		const VmaEntry *e = s->it->vmas[s->vma].e;
+
+		if (e->status & VMA_AREA_VDSO)
+			run_add(s, e->start, e->end);
+	}
+}
+
+static int scan_range(void *arg, const struct pagemap_range *r)
+{
+	struct scan *s = arg;
+	uint64_t at = r->start;
+
+	while (at < r->end) {
+		const struct vma *v;
+		uint64_t end;
+
+		scan_pass(s, at);
+		if (s->vma == s->it->nr_vmas || s->it->vmas[s->vma].e->start >= r->end)
+			break;
+		v = &s->it->vmas[s->vma];
+		if (at < v->e->start)
+			at = v->e->start;
+		end = r->end < v->e->end ? r->end : v->e->end;
+		if (vma_has_pages(v)) {
+			if (r->guard)
+				guard_add(s, at, end);
+			else
+				run_add(s, at, end);
+		}
+		at = end;
+	}
+	return 0;
+}
+
+static int item_scan(struct dump_ctx *ctx, struct pstree_item *it)
+{
+	cleanup_close int fd = pagemap_open(it->dump->proc_fd);
+	struct scan s = { .ctx = ctx, .it = it };
+	int ret = fd < 0 ? fd : pagemap_scan(fd, 0, USER_END, scan_range, &s);
+
+	if (ret)
+		return fail(ctx->report, "process-read", -ret, "pid %d: scan /proc/%d/pagemap",
+			    it->pid, it->pid);
+	scan_pass(&s, UINT64_MAX);
+	ctx->stats->pages_scanned += s.offset / PAGE_BYTES;
+	return 0;
+}
+
+static int shmem_scan(struct dump_ctx *ctx, struct shmem *s)
+{
+	uint64_t size = (s->size + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1), offset = 0;
+	off_t at = 0;
+
+	while ((uint64_t)at < size) {
+		off_t data = lseek(s->fd, at, SEEK_DATA), hole;
+
+		if (data < 0 && errno == ENXIO)
+			break;
+		hole = data < 0 ? -1 : lseek(s->fd, data, SEEK_HOLE);
+		if (hole < 0)
+			return fail(ctx->report, "shared-memory", errno,
+				    "shared memory %llu: look for holes",
+				    (unsigned long long)s->shmid);
+		data &= ~(off_t)(PAGE_BYTES - 1);
+		if ((uint64_t)hole > size)
+			hole = (off_t)size;
+		hole = (hole + PAGE_BYTES - 1) & ~(off_t)(PAGE_BYTES - 1);
+		arena_push(ctx->arena, s->runs, s->nr_runs) = (struct page_run){
+			.vaddr = (uint64_t)data,
+			.pages = (uint64_t)(hole - data) / PAGE_BYTES,
+			.offset = offset,
+			.flags = PE_PRESENT,
+		};
+		offset += (uint64_t)(hole - data);
+		at = hole;
+	}
+	ctx->stats->shpages_scanned += size / PAGE_BYTES;
+	return 0;
+}
+
+/* Sources that are waiting to be copied together. */
+struct batch {
+	struct dump_ctx *ctx;
+	struct copy_src srcs[BATCH];
+	size_t n;
+	uint32_t last_id;
+};
+
+static int batch_flush(struct batch *b)
+{
+	int ret = b->n ? copy_run(b->ctx, b->srcs, b->n) : 0;
+
+	for (size_t i = 0; i < b->n; i++)
+		close_owned(&b->srcs[i].out);
+	b->n = 0;
+	return ret;
+}
+
+static int batch_add(struct batch *b, struct pstree_item *it, struct shmem *shm)
+{
+	struct dump_ctx *ctx = b->ctx;
+	struct copy_src *s;
+	int ret = b->n == BATCH ? batch_flush(b) : 0;
+
+	if (ret)
+		return ret;
+	s = &b->srcs[b->n];
+	*s = (struct copy_src){ .it = it, .shm = shm, .out = -1, .pages_id = ++b->last_id };
+	s->runs = it ? it->runs : shm->runs;
+	s->nr_runs = it ? it->nr_runs : shm->nr_runs;
+	for (size_t i = 0; i < s->nr_runs; i++)
+		s->size += s->runs[i].pages * PAGE_BYTES;
+	if (it) {
+		it->pages_id = s->pages_id;
+		ctx->stats->pages_written += s->size / PAGE_BYTES;
+	} else {
+		shm->pages_id = s->pages_id;
+		ctx->stats->shpages_written += s->size / PAGE_BYTES;
+	}
+	if (ctx->write)
+		ret = image_pages_create(ctx->images, s->pages_id, &s->out);
+	else if (it)
+		memhash_task_init(&s->holes, it, ctx->arena);
+	if (!ret)
+		b->n++;
+	return ret;
+}
+
+/**
+ * dump_pages - contents of all memory
+ * @ctx: the dump; all tasks are stopped and no remote call is under way
+ *
+ * Written to pages files, or, without a writer, summed up as checksums.
+ *
+ * Return: 0 or -errno recorded.
+ */
+int dump_pages(struct dump_ctx *ctx)
+{
+	struct batch *b = arena_new_of(ctx->arena, struct batch);
+	uint64_t start_ns = backoff_now();
+	struct pstree_item *it;
+	struct shmem *shm;
+	int ret = 0, end;
+
+	b->ctx = ctx;
+	list_for_each(it, &ctx->tree->items, list) {
+		if (ret || !item_alive(it))
+			continue;
+		ret = item_scan(ctx, it);
+		if (!ret)
+			ret = batch_add(b, it, NULL);
+	}
+	list_for_each(shm, &ctx->tree->shmems, list) {
+		if (ret || shm->fd < 0)
+			continue;
+		ret = shmem_scan(ctx, shm);
+		if (!ret)
+			ret = batch_add(b, NULL, shm);
+	}
+	end = batch_flush(b);
+	ctx->stats->memdump_us = (backoff_now() - start_ns) / 1000;
+	ctx->stats->memwrite_us = ctx->write ? ctx->stats->memdump_us : 0;
+	return ret ? ret : end;
+}

@@ -1,0 +1,128 @@
+/*
+ * memfd - restore. The tool makes the file before the first fork; it is
+ * filled with the other shared memory, and opened through the tool's
+ * descriptor. Seals come with the first open, when the content is there. The
+ * other half is dump/types/memfd.c.
+ */
+#include "restore/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "proto/memfd.pb-c.h"
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x10
+#endif
+
+struct memfd_inode {
+	const MemfdInodeEntry *e;
+	struct shmem *shmem; /* has the tool's descriptor */
+};
+
+struct memfd_priv {
+	struct memfd_inode *inode;
+};
+
+/* The other way in which images have MAP_SHARED | MAP_ANONYMOUS memory. */
+static bool is_anonymous(const MemfdInodeEntry *e)
+{
+	return !strncmp(e->name, "/dev/zero", 9);
+}
+
+static int each_inode(const struct pstree *t, struct image_reader *r, const ProtobufCMessage *m)
+{
+	struct memfd_inode *i = arena_new_of(t->arena, struct memfd_inode);
+
+	(void)r;
+	i->e = (const MemfdInodeEntry *)m;
+	rfile_see(t, FILE_KIND_memfd, i->e->inode_id, i);
+	return 0;
+}
+
+static int make_inode(struct pstree *t, struct file_desc *d, struct memfd_inode *i)
+{
+	const MemfdInodeEntry *e = i->e;
+	cleanup_close int fd = -1;
+
+	if (e->has_hugetlb_flag && e->hugetlb_flag) {
+		file_fail(d, EOPNOTSUPP, "a memfd of huge pages: not supported by this version");
+		return -EOPNOTSUPP;
+	}
+	i->shmem = pstree_shmem(t, e->shmid);
+	if (is_anonymous(e))
+		return 0;
+	fd = memfd_create(e->name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create(e->name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0 || ftruncate(fd, (off_t)e->size) < 0 || fchown(fd, e->uid, e->gid) < 0 ||
+	    (e->has_mode && fchmod(fd, e->mode & 07777) < 0)) {
+		int err = errno;
+
+		file_fail(d, err, "make the memfd %s of %llu bytes", e->name,
+			  (unsigned long long)e->size);
+		return -err;
+	}
+	i->shmem->fd = take_fd(&fd);
+	return 0;
+}
+
+static int memfd_prepare(struct pstree *t, struct file_desc *d)
+{
+	const MemfdFileEntry *e = file_desc_entry(d);
+	struct memfd_priv *p = file_desc_priv(d);
+	int ret = file_side_load(t, IMAGE_MEMFD_INODE, &memfd_inode_entry__descriptor, each_inode);
+
+	if (ret)
+		return ret;
+	p->inode = rfile_seen(t, FILE_KIND_memfd, e->inode_id);
+	if (!p->inode) {
+		file_fail(d, EBADMSG, "memfd.img has no inode %u", e->inode_id);
+		return -EBADMSG;
+	}
+	return p->inode->shmem ? 0 : make_inode(t, d, p->inode);
+}
+
+static int seal(struct file_desc *d, int fd, const MemfdInodeEntry *e)
+{
+	int now = fcntl(fd, F_GET_SEALS);
+
+	if (is_anonymous(e) || (now >= 0 && (uint32_t)now == e->seals))
+		return 0;
+	if (fcntl(fd, F_ADD_SEALS, (int)e->seals) < 0)
+		return file_fail(d, errno, "F_ADD_SEALS %#x", e->seals);
+	return 0;
+}
+
+static int memfd_open(struct file_desc *d, int *new_fd)
+{
+	const MemfdFileEntry *e = file_desc_entry(d);
+	struct memfd_priv *p = file_desc_priv(d);
+	cleanup_close int fd = -1;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", p->inode->shmem->fd);
+	fd = open(path, (int)(e->flags & ~(O_CREAT | O_EXCL | O_TRUNC)) | O_CLOEXEC);
+	if (fd < 0)
+		return file_fail(d, errno, "open with flags %#o", e->flags);
+	if (seal(d, p->inode->shmem->fd, p->inode->e) < 0)
+		return -1;
+	if (e->pos && lseek(fd, (off_t)e->pos, SEEK_SET) < 0)
+		return file_fail(d, errno, "seek to %llu", (unsigned long long)e->pos);
+	if (file_params(d, fd, e->flags, e->fown) < 0)
+		return -1;
+	*new_fd = take_fd(&fd);
+	return 0;
+}
+
+const struct file_desc_ops memfd_desc_ops = {
+	.open = memfd_open,
+	.prepare = memfd_prepare,
+	.priv_size = sizeof(struct memfd_priv),
+};

@@ -1,0 +1,238 @@
+/*
+ * target - what the benchmark dumps, and the stop watch it uses.
+ *
+ *   target small|mem:MIB|threads:N REPORT   a daemon: its pid goes to standard output
+ *   target run SECONDS COMMAND...           on descriptor 3: status, start and end in ns, peak KiB
+ *
+ * A daemon's ticker looks at the clock every 100 us, and notes in REPORT (a
+ * shared mapping, struct report) each time that it did not get to it for
+ * longer than a while: that is how long it was frozen, seen from inside. When
+ * asked, it also checks its memory and how many threads it has.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define GAPS 256
+#define LONG_NS 250000u
+#define SMALL 4
+#define ALL_VMAS 35
+
+struct report {
+	uint64_t ticks;
+	uint64_t asked; /* counted up by the benchmark: check yourself */
+	uint64_t good;
+	uint64_t bad;
+	uint64_t ngaps;
+	uint64_t gap[GAPS][2]; /* first and last ns of it */
+};
+
+static struct report *report;
+static uint64_t *memory;
+static size_t memory_words;
+static unsigned int nthreads;
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static unsigned int count_dir(const char *path)
+{
+	DIR *d = opendir(path);
+	unsigned int n = 0;
+
+	while (d && readdir(d))
+		n++;
+	if (d)
+		closedir(d);
+	return n - 2;
+}
+
+static bool is_right(void)
+{
+	for (size_t i = 0; i < memory_words; i += 64)
+		if (memory[i] != i * 0x9e3779b97f4a7c15u)
+			return false;
+	return count_dir("/proc/self/task") == nthreads;
+}
+
+static void tick(void)
+{
+	struct timespec pause = { .tv_nsec = 100000 };
+	uint64_t last = now(), t, seen = 0;
+
+	for (;; last = t) {
+		nanosleep(&pause, NULL);
+		t = now();
+		if (t - last > LONG_NS) {
+			uint64_t *gap = report->gap[report->ngaps % GAPS];
+
+			gap[0] = last;
+			gap[1] = t;
+			__atomic_fetch_add(&report->ngaps, 1, __ATOMIC_RELEASE);
+		}
+		__atomic_fetch_add(&report->ticks, 1, __ATOMIC_RELEASE);
+		if (__atomic_load_n(&report->asked, __ATOMIC_ACQUIRE) == seen)
+			continue;
+		seen = report->asked;
+		__atomic_fetch_add(is_right() ? &report->good : &report->bad, 1, __ATOMIC_RELEASE);
+		t = now();
+	}
+}
+
+static void *idle(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
+static bool add_threads(unsigned int n)
+{
+	pthread_attr_t a;
+	pthread_t t;
+
+	pthread_attr_init(&a);
+	pthread_attr_setstacksize(&a, 65536);
+	for (nthreads = 1; nthreads < n; nthreads++)
+		if (pthread_create(&t, &a, idle, NULL))
+			return false;
+	return true;
+}
+
+static unsigned int count_vmas(void)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	unsigned int n = 0;
+	int c;
+
+	while (f && (c = fgetc(f)) != EOF)
+		n += c == '\n';
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static bool add_memory(size_t bytes)
+{
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		return false;
+	memory_words = bytes / sizeof(*memory);
+	for (size_t i = 0; i < memory_words; i += 64)
+		memory[i] = i * 0x9e3779b97f4a7c15u;
+	return true;
+}
+
+/* A program of the usual size: some threads, mappings and descriptors. */
+static bool become(const char *kind)
+{
+	if (!strncmp(kind, "mem:", 4))
+		return add_memory(strtoul(kind + 4, NULL, 10) << 20) && add_threads(1);
+	if (!strncmp(kind, "threads:", 8))
+		return add_threads((unsigned int)strtoul(kind + 8, NULL, 10));
+	if (strcmp(kind, "small") != 0 || !add_memory(1 << 20) || !add_threads(SMALL))
+		return false;
+	while (count_vmas() < ALL_VMAS) {
+		char *p = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			       -1, 0);
+
+		if (p == MAP_FAILED || mprotect(p + 4096, 4096, PROT_READ) < 0)
+			return false;
+		p[0] = 1;
+	}
+	return open("/dev/null", O_RDWR) >= 0 && open("/", O_RDONLY) >= 0;
+}
+
+static int daemonize(const char *kind, const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), ready[2];
+	char c;
+
+	if (fd < 0 || ftruncate(fd, sizeof(*report)) < 0 || pipe(ready) < 0)
+		return 1;
+	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (report == MAP_FAILED)
+		return 1;
+	close(fd);
+	if (fork() == 0) {
+		pid_t pid;
+
+		setsid();
+		pid = fork();
+		if (pid > 0) {
+			printf("%d\n", pid);
+			fflush(stdout);
+		}
+		if (pid)
+			_exit(0);
+		setsid();
+		fd = open("/dev/null", O_RDWR);
+		for (int i = 0; i < 3; i++)
+			dup2(fd, i);
+		dup2(ready[1], 3);
+		close_range(4, ~0u, 0);
+		if (!become(kind) || write(3, "", 1) != 1)
+			_exit(1);
+		close(3);
+		tick();
+	}
+	close(ready[1]);
+	while (wait(NULL) > 0)
+		;
+	return read(ready[0], &c, 1) != 1;
+}
+
+static pid_t child;
+
+static void late(int sig)
+{
+	(void)sig;
+	kill(child, SIGKILL);
+}
+
+static int run(unsigned int seconds, char **argv)
+{
+	struct rusage ru;
+	uint64_t start = now(), end;
+	int status;
+
+	child = fork();
+	if (child == 0) {
+		execv(argv[0], argv);
+		_exit(127);
+	}
+	signal(SIGALRM, late);
+	alarm(seconds);
+	while (wait4(child, &status, 0, &ru) < 0)
+		if (errno != EINTR)
+			return 1;
+	end = now();
+	dprintf(3, "%d %llu %llu %ld\n",
+		WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+		(unsigned long long)start, (unsigned long long)end, ru.ru_maxrss);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 3 && !strcmp(argv[1], "run"))
+		return run((unsigned int)strtoul(argv[2], NULL, 10), argv + 3);
+	return argc == 3 ? daemonize(argv[1], argv[2]) : 1;
+}
