@@ -83,8 +83,12 @@ static int thread_seize(struct freeze *f, struct pstree_item *it, pid_t tid)
 	int ret;
 
 	if (f->ctx->opts->attached) {
-		thread_add(f, it->dump, tid);
-		return 0;
+		ret = freeze_note(f->ctx, it);
+		if (!ret && tid == it->pid && it->dump->stat.state == 'Z')
+			it->state = TASK_DEAD;
+		else if (!ret)
+			thread_add(f, it->dump, tid);
+		return ret;
 	}
 	ret = ptrace_seize(tid, f->options);
 	if (ret == -EPERM && f->options & PTRACE_O_SUSPEND_SECCOMP) {

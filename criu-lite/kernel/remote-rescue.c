@@ -112,35 +112,39 @@ static int rescue_home(const struct remote *r, pid_t tid)
 	}
 }
 
+/* Is a word on the stack, at @at, where a handler returns to, in the stub? */
+static bool rescue_is_return(struct remote *r, unsigned long at)
+{
+	unsigned char uc[ARCH_UC_SIZE];
+
+	at -= ARCH_UC_IP;
+	return !remote_read(r, at, uc, sizeof(uc)) && arch_uc_returns(uc, at, r->code);
+}
+
 /*
  * A tool that dies before signals are blocked, or after they are unblocked, may
- * leave a thread in a handler that returns to the stub. Returns 1 if there seems
- * to be such a handler on the thread's stack, 0 or -errno.
+ * leave a thread in a handler that returns to the stub. Returns 1 if there is
+ * the frame of such a handler on the thread's stack, 0 or -errno.
  */
 static int rescue_returns(struct remote *r, pid_t tid)
 {
-	unsigned char buf[HANDLER_CHUNK];
+	unsigned long words[HANDLER_CHUNK / sizeof(unsigned long)], at, end;
 	struct user_regs_struct regs;
 	int ret = ptrace_get_regs(tid, &regs);
-	unsigned long at;
 
 	if (ret < 0)
 		return ret;
 	at = arch_sp(&regs) & ~7ul;
-	for (unsigned long end = at + HANDLER_DEPTH; at < end;) {
-		size_t len = HANDLER_CHUNK - at % HANDLER_CHUNK;
+	for (end = at + HANDLER_DEPTH; at < end; at += HANDLER_CHUNK - at % HANDLER_CHUNK) {
+		size_t n = (HANDLER_CHUNK - at % HANDLER_CHUNK) / sizeof(words[0]);
 
 		/* The end of the stack. */
-		if (remote_read(r, at, buf, len) < 0)
+		if (remote_read(r, at, words, n * sizeof(words[0])) < 0)
 			break;
-		for (size_t i = 0; i < len; i += sizeof(unsigned long)) {
-			unsigned long word;
-
-			memcpy(&word, buf + i, sizeof(word));
-			if (word - r->code < arch_stub_size())
+		for (size_t i = 0; i < n; i++)
+			if (words[i] - r->code < arch_stub_size() &&
+			    rescue_is_return(r, at + i * sizeof(words[0])))
 				return 1;
-		}
-		at += len;
 	}
 	return 0;
 }

@@ -43,7 +43,8 @@ struct remote_where {
 	size_t threads;
 	/*
 	 * The task has a seccomp filter: wait without system calls, since
-	 * PTRACE_O_SUSPEND_SECCOMP ends with the tool.
+	 * PTRACE_O_SUSPEND_SECCOMP ends with the tool. The patience is then some tenths of a
+	 * second, and calls of a batch that is under way when the tool dies meet the filter.
 	 */
 	unsigned int seccomp : 1;
 };

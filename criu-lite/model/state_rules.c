@@ -84,6 +84,8 @@ static const struct state_rule rules[] = {
 	ROW("user_x86_xsave_entry", "cet", SHOW),
 	ROW("user_x86_xsave_entry", NULL, HASH),
 	ROW("user_x86_cet_entry", NULL, HEX),
+	ROW("guard_entry", NULL, HEX),
+	ROW("vma_entry", "extra", HEX),
 	ROW(NULL, "id", OMIT),
 	ROW(NULL, "mnt_id", OMIT),
 	ROW(NULL, "ns_id", OMIT),

@@ -30,7 +30,11 @@ static const char *policy_name(uint32_t policy)
 
 static void put_schedule(struct json_object *o, const ThreadCoreEntry *tc)
 {
-	state_put(o, "sched", state_str(policy_name(tc->has_sched_policy ? tc->sched_policy : 0)));
+	uint32_t policy = tc->has_sched_policy ? tc->sched_policy : 0;
+
+	state_put(o, "sched",
+		  state_fmt("%s%s", policy_name(policy & ~(uint32_t)SCHED_RESET_ON_FORK),
+			    policy & SCHED_RESET_ON_FORK ? "+reset" : ""));
 	if (tc->has_sched_prio && tc->sched_prio)
 		state_put(o, "sched_prio", state_u64(tc->sched_prio));
 	if (tc->has_sched_nice && tc->sched_nice)

@@ -142,13 +142,14 @@ struct json_object *state_open_flags(uint32_t flags)
 		{ O_NONBLOCK, "O_NONBLOCK" },   { O_SYNC, "O_SYNC" },
 		{ O_DSYNC, "O_DSYNC" },	    { O_ASYNC, "O_ASYNC" },
 		{ O_DIRECT, "O_DIRECT" },	    { O_NOATIME, "O_NOATIME" },
-		{ O_NOFOLLOW, "O_NOFOLLOW" },   { KERNEL_O_LARGEFILE, "O_LARGEFILE" },
+		{ KERNEL_O_LARGEFILE, "O_LARGEFILE" },
 	};
 	static const char *const mode[] = { "O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE" };
 	char buf[256];
 	int n = snprintf(buf, sizeof(buf), "%s", mode[flags & O_ACCMODE]);
 
-	flags &= ~(uint32_t)(O_ACCMODE | O_CLOEXEC);
+	/* O_NOFOLLOW means nothing once the file is open. */
+	flags &= ~(uint32_t)(O_ACCMODE | O_CLOEXEC | O_NOFOLLOW);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		if ((flags & rows[i].bits) != rows[i].bits)
 			continue;
