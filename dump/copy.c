@@ -108,10 +108,14 @@ static int read_shmem(struct copy *c, const struct copy_src *s, char *buf, const
 		      size_t n)
 {
 	for (; n; n--, from++) {
-		int ret = pread_all(s->shm->fd, buf, from->iov_len, (off_t)(uintptr_t)from->iov_base);
+		uint64_t at = (uintptr_t)from->iov_base, rest = s->shm->size - at;
+		size_t have = rest < from->iov_len ? (size_t)rest : from->iov_len;
+		int ret = pread_all(s->shm->fd, buf, have, (off_t)at);
 
 		if (ret)
-			return copy_fail(c, s, ret, "read", (uintptr_t)from->iov_base);
+			return copy_fail(c, s, ret, "read", at);
+		/* The last page of a memfd goes on after its end. */
+		memset(buf + have, 0, from->iov_len - have);
 		buf += from->iov_len;
 	}
 	return 0;

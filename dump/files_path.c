@@ -20,7 +20,7 @@
 
 #define DELETED " (deleted)"
 
-/* What restore appends when the old name of a deleted file is in use; see restore/types/ghost.c. */
+/* What restore appends when the old name of a deleted file is in use; see restore/files_ghost.c. */
 static size_t without_ghost_suffix(const char *name, size_t len)
 {
 	static const char mark[] = ".criu-lite-ghost.";
@@ -32,6 +32,15 @@ static size_t without_ghost_suffix(const char *name, size_t len)
 			   len - (size_t)(at - name) - (sizeof(mark) - 1))
 		return len;
 	return (size_t)(at - name);
+}
+
+/* The kernel calls a file that never had a name "#" and its inode number, which will be another. */
+static void without_number(char *name)
+{
+	char *base = strrchr(name, '/') + 1;
+
+	if (base[0] == '#' && base[1] && strspn(base + 1, "0123456789") == strlen(base + 1))
+		base[1] = 0;
 }
 
 static bool leads_to(const char *name, const struct stat *want)
@@ -66,6 +75,8 @@ int file_where(struct dump_ctx *ctx, const struct fd_info *fi, struct file_where
 		len = without_ghost_suffix(fi->link, len - cut);
 	name = arena_memdup(ctx->arena, fi->link, len + 1);
 	name[len] = 0;
+	if ((fi->flags & O_TMPFILE) == O_TMPFILE)
+		without_number(name);
 	*w = (struct file_where){ .name = name, .deleted = true };
 	return 0;
 }
@@ -87,10 +98,7 @@ int file_where_gone(struct dump_ctx *ctx, struct file_desc *d, const struct fd_i
 	if (!strncmp(w->name, "/proc/", 6))
 		return file_blocker(ctx, fi, "proc-gone", EOPNOTSUPP,
 				    "a file of a process that has ended; close it first");
-	if (fi->st.st_nlink == 0 || (S_ISDIR(fi->st.st_mode) && !S_ISLNK(fi->st.st_mode)))
-		return file_ghost(ctx, d, fi, w);
-	/* A temporary file without a name has one link at most: its name was never there. */
-	if ((fi->flags & O_TMPFILE) == O_TMPFILE && fi->st.st_nlink == 0)
+	if (fi->st.st_nlink == 0 || S_ISDIR(fi->st.st_mode))
 		return file_ghost(ctx, d, fi, w);
 	return file_blocker(ctx, fi, "link-remap", EOPNOTSUPP,
 			    "this name was deleted or replaced, the file has %lu others; "

@@ -65,6 +65,13 @@ static int timers_some(struct dump_ctx *ctx, struct pstree_item *it, const struc
 	return ret ? task_fail(ctx, it->pid, ret, "timer_gettime()") : 0;
 }
 
+static int by_id(const void *a, const void *b)
+{
+	const struct proc_timer *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
 /**
  * timers_ask - the POSIX timers of a process
  * @ctx: the dump
@@ -85,6 +92,9 @@ int timers_ask(struct dump_ctx *ctx, struct pstree_item *it)
 		ret = proc_parse_timers(ctx->text.p, &list, &n);
 	if (ret)
 		return task_fail(ctx, it->pid, ret, "/proc/PID/timers");
+	/* Ascending: restore may have to create them in this order to get the same ids. */
+	if (n)
+		qsort(list, n, sizeof(*list), by_id);
 	for (size_t i = 0; i < n && !ret; i += SOME)
 		ret = timers_some(ctx, it, list + i, n - i < SOME ? n - i : SOME);
 	free(list);

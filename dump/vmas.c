@@ -191,6 +191,21 @@ static uint64_t vma_group(struct vma_walk *w, const struct smaps_vma *s)
 	return w->group;
 }
 
+/* What the format has no field for. */
+static void vma_extra(struct arena *a, VmaEntry *e, const struct smaps_vma *s)
+{
+	size_t len = strlen(s->name), skip = strcspn(s->name, ":") + 1;
+
+	e->extra = (s->flags & SMAPS_FLAG(lf) ? VMA_EXTRA_ONFAULT : 0) |
+		   (s->flags & SMAPS_FLAG(dp) ? VMA_EXTRA_DROPPABLE : 0) |
+		   (s->flags & SMAPS_FLAG(sl) ? VMA_EXTRA_SEALED : 0);
+	e->has_extra = e->extra != 0;
+	if (!strncmp(s->name, "[anon", 5) && len > skip && s->name[len - 1] == ']') {
+		e->name = arena_strdup(a, s->name + skip);
+		e->name[len - skip - 1] = '\0';
+	}
+}
+
 static int vma_add(void *arg, const struct smaps_vma *s)
 {
 	struct vma_walk *w = arg;
@@ -225,6 +240,7 @@ static int vma_add(void *arg, const struct smaps_vma *s)
 		v->e->has_fdflags = 0;
 		vma_shmem(w, v, s);
 	}
+	vma_extra(w->ctx->arena, v->e, s);
 	vma_check(w, s, v->e);
 	vma_hint(w, s, v->e);
 	return 0;

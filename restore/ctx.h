@@ -53,6 +53,7 @@ struct restore_task {
 	bool subreaper;              /* takes over adopted children meanwhile */
 	unsigned long area;    /* where remote code is mapped in this task, free in the image too */
 	struct remote *remote;
+	int seccomp_shared; /* how many of the oldest filters all threads share */
 	int *fds; /* shared: descriptor numbers by vma, then the executable's; set by the task */
 	int service_fd_base;   /* first number above all of the task's own descriptors */
 };

@@ -20,6 +20,7 @@ struct ghost {
 	struct ghost *next; /* restore_files.ghosts */
 	uint32_t id;
 	int fd;
+	struct file_desc *tmpfile; /* @fd is this description itself, made with O_TMPFILE; or NULL */
 };
 
 /* What was in a pipe or FIFO. */

@@ -93,6 +93,22 @@ static int make_at(const char *path, const GhostFileEntry *e)
 	return -EOPNOTSUPP;
 }
 
+/* What O_TMPFILE made once it makes again: the flag stays with the description. */
+static int make_tmpfile(struct file_desc *d)
+{
+	const RegFileEntry *reg = file_desc_entry(d);
+	char dir[PATH_MAX];
+	int fd;
+
+	snprintf(dir, sizeof(dir), "%s", reg->name);
+	*strrchr(dir, '/') = 0;
+	fd = open(dir[0] ? dir : "/",
+		  (int)(reg->flags & ~(O_APPEND | O_DIRECT | O_ASYNC | O_EXCL)) | O_CLOEXEC, 0600);
+	if (fd < 0)
+		file_fail(d, errno, "make the file without a name again");
+	return fd < 0 ? -EIO : fd;
+}
+
 static int make_node(struct file_desc *d, const char *name, const GhostFileEntry *e, uint32_t id)
 {
 	char path[PATH_MAX + 32];
@@ -193,7 +209,8 @@ static int make_ghost(struct pstree *t, struct file_desc *d, struct ghost *g)
 		ret = file_fail(d, EBADMSG, "ghost-file-%x.img is empty", g->id);
 	e = (const GhostFileEntry *)m;
 	if (ret > 0) {
-		g->fd = make_node(d, reg->name, e, g->id);
+		g->fd = g->tmpfile && S_ISREG(e->mode) ? make_tmpfile(g->tmpfile) :
+							 make_node(d, reg->name, e, g->id);
 		ret = g->fd < 0 ? g->fd : 0;
 	}
 	if (!ret && S_ISREG(e->mode))
@@ -218,6 +235,22 @@ static struct ghost *ghost_find(const struct file_desc *d)
 	while (g && g->id != e->remap_id)
 		g = g->next;
 	return g;
+}
+
+/* The description that O_TMPFILE made the file for, if it is still there. */
+static struct file_desc *find_tmpfile(const struct pstree *t, uint32_t remap_id)
+{
+	struct file_desc *d;
+
+	list_for_each(d, &t->files.descs, list) {
+		const RegFileEntry *reg = file_desc_entry(d);
+		const RemapFilePathEntry *e = d->kind == FILE_KIND_reg ? remap_of(d) : NULL;
+
+		if (e && e->remap_id == remap_id && (reg->flags & O_TMPFILE) == O_TMPFILE &&
+		    reg->name[0] == '/' && (reg->flags & O_ACCMODE) != O_RDONLY)
+			return d;
+	}
+	return NULL;
 }
 
 /**
@@ -247,6 +280,7 @@ int file_ghost_prepare(struct pstree *t, struct file_desc *d)
 		return 0;
 	g = arena_new_of(t->arena, struct ghost);
 	*g = (struct ghost){ .next = f->ghosts, .id = e->remap_id, .fd = -1 };
+	g->tmpfile = find_tmpfile(t, g->id);
 	f->ghosts = g;
 	ret = make_ghost(t, d, g);
 	if (ret)
@@ -281,6 +315,10 @@ int file_ghost_open(struct file_desc *d, int flags)
 
 	if (!g || g->fd < 0)
 		return -ENOENT;
+	if (g->tmpfile == d) {
+		fd = fcntl(g->fd, F_DUPFD_CLOEXEC, 0);
+		return fd < 0 ? -errno : fd;
+	}
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", g->fd);
 	fd = open(path, flags & ~O_NOFOLLOW);
 	return fd < 0 ? -errno : fd;

@@ -14,8 +14,8 @@
 #include "image/image.h"
 #include "proto/seccomp.pb-c.h"
 
-/* Longest chain that is followed; the kernel allows 32768 instructions in all. */
-#define MAX_CHAIN 8192
+/* What a filter keeps of the flags that it was installed with. */
+#define KEPT_FLAGS (SECCOMP_FILTER_FLAG_LOG | SECCOMP_FILTER_FLAG_SPEC_ALLOW)
 
 /**
  * seccomp_load - read seccomp.img and check its links
@@ -57,44 +57,100 @@ static int add_filter(struct restore_ctx *ctx, struct batch *b, struct remote *r
 	at = batch_data(r, &prog, sizeof(prog));
 	if (!code || !at)
 		return fail(ctx->report, "remote-call", ENOMEM, "thread %d: work area", tid);
-	batch_add(b, "seccomp", SYS_seccomp, SECCOMP_SET_MODE_FILTER, f->has_flags ? f->flags : 0, at,
-		  0, 0, 0);
+	batch_add(b, "seccomp", SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+		  f->has_flags ? f->flags & KEPT_FLAGS : 0, at, 0, 0, 0);
 	return 0;
 }
 
+/* The filters of a thread, oldest first. Returns how many, or -errno recorded. */
+static int chain_of(struct restore_ctx *ctx, const struct task_thread *t, uint32_t **out)
+{
+	const ThreadCoreEntry *tc = t->core->thread_core;
+	uint32_t id = tc->seccomp_filter, *ids;
+	int n = 0, at;
+
+	if (!tc->has_seccomp_mode || tc->seccomp_mode != SECCOMP_MODE__filter)
+		return 0;
+	if (!ctx->seccomp || id >= ctx->seccomp->n_seccomp_filters)
+		return fail(ctx->report, "image-seccomp", 0,
+			    "thread %d: seccomp filter %u is not in seccomp.img", t->tid, id);
+	/* Each link goes to a lower number: seccomp_load() has seen to it. */
+	for (n = 1; ctx->seccomp->seccomp_filters[id]->has_prev; n++)
+		id = ctx->seccomp->seccomp_filters[id]->prev;
+	ids = arena_array(ctx->arena, uint32_t, (size_t)n);
+	id = tc->seccomp_filter;
+	for (at = n; at-- > 0; id = ctx->seccomp->seccomp_filters[id]->prev)
+		ids[at] = id;
+	*out = ids;
+	return n;
+}
+
+/* How many of the oldest filters all threads have in common. */
+static int common_of(struct restore_ctx *ctx, const struct pstree_item *it)
+{
+	uint32_t *first = NULL, *ids = NULL;
+	int common = chain_of(ctx, &it->threads[0], &first);
+
+	for (size_t i = 1; i < it->nr_threads && common > 0; i++) {
+		int n = chain_of(ctx, &it->threads[i], &ids), same = 0;
+
+		if (n < 0)
+			return n;
+		while (same < n && same < common && ids[same] == first[same])
+			same++;
+		common = same;
+	}
+	return common;
+}
+
+static int add_filters(struct restore_ctx *ctx, struct batch *b, struct remote *r,
+		       const struct task_thread *t, int from, int to)
+{
+	uint32_t *ids = NULL;
+	int n = chain_of(ctx, t, &ids), ret = 0;
+
+	for (int i = from; i < n && (to < 0 || i < to) && ret >= 0; i++)
+		ret = add_filter(ctx, b, r, t->tid, ids[i]);
+	return n < 0 ? n : ret;
+}
+
 /**
- * seccomp_add - the calls that put a thread under its seccomp mode
+ * seccomp_add_shared - the filters that all threads of a process share
+ * @ctx: the run; seccomp_load() was called
+ * @b: a batch that the leader runs before it makes threads
+ * @it: the process
+ *
+ * A thread inherits the very filters of its maker, which is what
+ * SECCOMP_FILTER_FLAG_TSYNC looks for later.
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int seccomp_add_shared(struct restore_ctx *ctx, struct batch *b, const struct pstree_item *it)
+{
+	int common = common_of(ctx, it);
+
+	if (common <= 0)
+		return common;
+	it->restore->seccomp_shared = common;
+	return add_filters(ctx, b, it->restore->remote, &it->threads[0], 0, common);
+}
+
+/**
+ * seccomp_add - what a thread has of its own: further filters, or strict mode
  * @ctx: the run; seccomp_load() was called
  * @b: the thread's batch
- * @r: its address space
+ * @it: its process
  * @t: the thread
  *
  * Return: 0 or -errno, recorded.
  */
-int seccomp_add(struct restore_ctx *ctx, struct batch *b, struct remote *r,
+int seccomp_add(struct restore_ctx *ctx, struct batch *b, const struct pstree_item *it,
 		const struct task_thread *t)
 {
 	const ThreadCoreEntry *tc = t->core->thread_core;
-	uint32_t chain[MAX_CHAIN], n = 0, id = tc->seccomp_filter;
-	int ret;
 
-	if (!tc->has_seccomp_mode || tc->seccomp_mode == SECCOMP_MODE__disabled)
-		return 0;
-	if (tc->seccomp_mode == SECCOMP_MODE__strict) {
+	if (tc->has_seccomp_mode && tc->seccomp_mode == SECCOMP_MODE__strict)
 		batch_add(b, "strict seccomp", SYS_prctl, PR_SET_SECCOMP, SECCOMP_MODE_STRICT, 0, 0,
 			  0, 0);
-		return 0;
-	}
-	for (;; id = ctx->seccomp->seccomp_filters[id]->prev) {
-		if (!ctx->seccomp || id >= ctx->seccomp->n_seccomp_filters || n == MAX_CHAIN)
-			return fail(ctx->report, "image-seccomp", 0,
-				    "thread %d: seccomp filter %u is not in seccomp.img", t->tid, id);
-		chain[n++] = id;
-		if (!ctx->seccomp->seccomp_filters[id]->has_prev)
-			break;
-	}
-	while (n-- > 0)
-		if ((ret = add_filter(ctx, b, r, t->tid, chain[n])) < 0)
-			return ret;
-	return 0;
+	return add_filters(ctx, b, it->restore->remote, t, it->restore->seccomp_shared, -1);
 }

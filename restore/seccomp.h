@@ -5,7 +5,8 @@
 #include "restore/batch.h"
 
 int seccomp_load(struct restore_ctx *ctx);
-int seccomp_add(struct restore_ctx *ctx, struct batch *b, struct remote *r,
+int seccomp_add_shared(struct restore_ctx *ctx, struct batch *b, const struct pstree_item *it);
+int seccomp_add(struct restore_ctx *ctx, struct batch *b, const struct pstree_item *it,
 		const struct task_thread *t);
 
 #endif

@@ -282,6 +282,9 @@ static int queue_signals(struct restore_ctx *ctx, pid_t pid, const SignalQueueEn
 				    "pid %d: a pending signal has %zu bytes instead of %zu", pid,
 				    q->signals[i]->siginfo.len, sizeof(si));
 		memcpy(&si, q->signals[i]->siginfo.data, sizeof(si));
+		/* This one acts at once: it is sent when the task is let go. */
+		if (si.si_signo == SIGSTOP)
+			continue;
 		if (shared)
 			ret = syscall(SYS_rt_sigqueueinfo, pid, si.si_signo, &si);
 		else
@@ -378,6 +381,28 @@ static int restore_alive(struct restore_ctx *ctx, struct pstree_item *me)
 	return map_area(ctx, me);
 }
 
+/*
+ * By the same signal, which whoever waits for the task is told. One that is
+ * caught, or that the kernel ignores for want of a job control shell, is
+ * replaced by SIGSTOP. Once stopped the task does not come back here.
+ */
+static void stop_as_saved(struct pstree_item *me)
+{
+	const TaskCoreEntry *tc = item_core(me)->tc;
+	int sig = tc->has_stop_signo ? (int)tc->stop_signo : SIGSTOP;
+
+	if (sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) {
+		struct kernel_sigaction sa;
+		uint64_t mask = ~(1ull << (sig - 1));
+
+		if (syscall(SYS_rt_sigaction, sig, NULL, &sa, sizeof(sa.mask)) == 0 && !sa.handler) {
+			syscall(SYS_kill, me->pid, sig);
+			syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+		}
+	}
+	syscall(SYS_kill, me->pid, SIGSTOP);
+}
+
 /**
  * restore_task_run - the life of a restored task until it is parked
  * @ctx: the run, as it was when the task was forked
@@ -402,7 +427,7 @@ void restore_task_run(struct restore_ctx *ctx, struct pstree_item *me)
 	leave_libc();
 	restore_set_phase(ctx, me, RST_PARKED);
 	if (me->state == TASK_STOPPED)
-		syscall(SYS_kill, me->pid, SIGSTOP);
+		stop_as_saved(me);
 	for (;;)
 		syscall(SYS_pause);
 }

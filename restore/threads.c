@@ -33,6 +33,9 @@ static int make_threads(struct restore_ctx *ctx, struct pstree_item *it)
 	int ret;
 
 	remote_reset(r);
+	ret = seccomp_add_shared(ctx, &b, it);
+	if (ret < 0)
+		return ret;
 	for (size_t i = 1; i < it->nr_threads; i++) {
 		pid_t tid = it->threads[i].tid;
 		struct clone_args args = {
@@ -86,6 +89,8 @@ static void add_signals(struct batch *b, struct remote *r, const struct pstree_i
 		if (q->signals[i]->siginfo.len != sizeof(si))
 			continue;
 		memcpy(&si, q->signals[i]->siginfo.data, sizeof(si));
+		if (si.si_signo == SIGSTOP)
+			continue;
 		batch_add(b, "queue a signal", SYS_rt_tgsigqueueinfo, (unsigned long)it->pid,
 			  (unsigned long)t->tid, (unsigned long)si.si_signo,
 			  batch_data(r, &si, sizeof(si)), 0, 0);
@@ -146,7 +151,7 @@ static int thread_batch(struct restore_ctx *ctx, struct batch *b, const struct p
 	add_own(b, r, it, t);
 	if (t == it->threads)
 		add_limits(b, r, it);
-	if ((ret = seccomp_add(ctx, b, r, t)) < 0 || (ret = creds_add(ctx, b, r, t)) < 0)
+	if ((ret = seccomp_add(ctx, b, it, t)) < 0 || (ret = creds_add(ctx, b, r, t)) < 0)
 		return ret;
 	/* Both are reset by a change of credentials. */
 	if (t == it->threads && it->mm->has_dumpable && it->mm->dumpable <= 1)

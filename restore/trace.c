@@ -5,6 +5,7 @@
 #include "restore/ctx.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
 
@@ -100,6 +101,24 @@ int restore_disarm(struct restore_ctx *ctx)
 	return 0;
 }
 
+/* A SIGSTOP that was pending; it takes effect when the task runs. */
+static void queue_stops(pid_t pid, pid_t tid, const SignalQueueEntry *q)
+{
+	for (size_t i = 0; q && i < q->n_signals; i++) {
+		siginfo_t si;
+
+		if (q->signals[i]->siginfo.len != sizeof(si))
+			continue;
+		memcpy(&si, q->signals[i]->siginfo.data, sizeof(si));
+		if (si.si_signo != SIGSTOP)
+			continue;
+		if (tid)
+			tgkill(pid, tid, SIGSTOP);
+		else
+			kill(pid, SIGSTOP);
+	}
+}
+
 /**
  * restore_release - let the tree run
  * @ctx: the run; nothing is left to be done
@@ -115,6 +134,10 @@ int restore_release(struct restore_ctx *ctx)
 			continue;
 		if (ctx->opts->leave_stopped)
 			kill(it->pid, SIGSTOP);
+		queue_stops(it->pid, 0, item_core(it)->tc->signals_s);
+		for (size_t i = 0; i < it->nr_threads; i++)
+			queue_stops(it->pid, it->threads[i].tid,
+				    it->threads[i].core->thread_core->signals_p);
 		for (size_t i = it->nr_threads; i-- > 0;) {
 			int ret = ptrace_detach(it->threads[i].tid, 0);
 

@@ -15,9 +15,9 @@
 #include "image/image.h"
 #include "model/state.h"
 
-#define PAGE_BYTES  4096u
+#define PAGE_BYTES 4096u
 #define PIECE_BYTES ((uint64_t)1 << 20)
-#define PARALLEL    ((uint64_t)8 << 20) /* bytes; less is not worth a thread */
+#define PARALLEL ((uint64_t)8 << 20) /* bytes; less is not worth a thread */
 #define MAX_WORKERS 16
 
 /* Pages that belong to one mapping or one shared object. */

@@ -82,7 +82,7 @@ void remote_cave_locate(struct remote *r, unsigned long end)
 /* Finds room for the stub, and for as much else as there is. */
 int remote_cave_find(struct remote *r, unsigned long start, unsigned long end)
 {
-	struct cave_head head;
+	struct cave_head head = { 0 };
 	ssize_t room;
 	int ret;
 

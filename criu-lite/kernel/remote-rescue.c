@@ -213,7 +213,7 @@ static int rescue_open(struct remote *r, struct cave_head *left)
 static int rescue_once(pid_t pid)
 {
 	struct rescue s = { 0 };
-	struct cave_head left;
+	struct cave_head left = { 0 };
 	struct remote *r;
 	int ret = remote_new(&r, pid);
 

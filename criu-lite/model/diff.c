@@ -16,8 +16,8 @@
 #include <json-c/json.h>
 
 #define PATH_BYTES 512
-#define VALUE_MAX  160
-#define SOON_S     5 /* a timer that had no longer to run may have expired */
+#define VALUE_MAX 160
+#define SOON_S 5 /* a timer that had no longer to run may have expired */
 
 struct diff {
 	FILE *out;
@@ -36,10 +36,10 @@ static void print_value(struct diff *d, struct json_object *v)
 		fputs("none", d->out);
 		return;
 	}
-	text = json_object_is_type(v, json_type_string) ?
-		       json_object_get_string(v) :
-		       json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN |
-								 JSON_C_TO_STRING_NOSLASHESCAPE);
+	text = json_object_is_type(v, json_type_string)
+		       ? json_object_get_string(v)
+		       : json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN |
+								   JSON_C_TO_STRING_NOSLASHESCAPE);
 	fprintf(d->out, "%.*s%s", VALUE_MAX, text, strlen(text) > VALUE_MAX ? "..." : "");
 }
 

@@ -9,7 +9,8 @@
 #include <xxhash.h>
 
 #define PAGE_BYTES 4096
-/* The part of the area of rseq(2) that kernels write to; a larger one is registered for alignment. */
+/* The part of the area of rseq(2) that kernels write to; a larger one is registered for alignment.
+ */
 #define RSEQ_KERNEL_BYTES 32
 
 struct sum {
@@ -123,8 +124,7 @@ void memhash_vma(struct vma *v, const struct memhash_task *mt, uint64_t vaddr, c
 	struct sum s = { 0 };
 
 	for (size_t i = 0; i < pages; i++, page += PAGE_BYTES, vaddr += PAGE_BYTES) {
-		const unsigned char *p =
-			mt ? without_holes(mt, &hole, vaddr, page, copy) : page;
+		const unsigned char *p = mt ? without_holes(mt, &hole, vaddr, page, copy) : page;
 
 		sum_page(&s, vaddr / PAGE_BYTES, p, v->e->status & VMA_FILE_PRIVATE);
 	}

@@ -49,6 +49,11 @@ enum task_state {
 #define VMA_AREA_SHSTK     (1 << 15)
 #define VMA_AREA_UPROBES   (1 << 17)
 
+/* VmaEntry.extra. */
+#define VMA_EXTRA_ONFAULT   (1 << 0) /* MAP_LOCKED is mlock2(MLOCK_ONFAULT) */
+#define VMA_EXTRA_DROPPABLE (1 << 1) /* MAP_DROPPABLE, not MAP_PRIVATE */
+#define VMA_EXTRA_SEALED    (1 << 2) /* mseal(2) */
+
 /* PagemapEntry.flags. */
 #define PE_PARENT  (1 << 0)
 #define PE_LAZY    (1 << 1)

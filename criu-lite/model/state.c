@@ -80,7 +80,7 @@ static struct json_object *show_tasks(struct state_ctx *s)
 int state_json(struct pstree *t, struct json_object **out)
 {
 	struct state_ctx s = { .t = t };
-	struct json_object *o;
+	struct json_object *o, *extra;
 
 	if (!t->root)
 		return -EINVAL;
@@ -94,6 +94,10 @@ int state_json(struct pstree *t, struct json_object **out)
 		state_put(o, "foreign", json_object_new_boolean(1));
 	state_put(o, "tasks", show_tasks(&s));
 	state_put(o, "shared_memory", state_shmems(&s));
+	state_put(o, "memfds", state_memfds(&s));
+	extra = json_object_new_object();
+	state_put(extra, "pipes", state_pipes(&s));
+	state_put(o, "extra", extra);
 	index_free(&s);
 	*out = o;
 	return 0;

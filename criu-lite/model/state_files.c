@@ -195,3 +195,50 @@ struct json_object *state_fds(struct state_ctx *s, const struct pstree_item *it)
 	}
 	return o;
 }
+
+/* The checksum that one of the descriptions of a pipe has, or 0. */
+static uint64_t data_hash(const ProtobufCMessage *m)
+{
+	const ProtobufCFieldDescriptor *f =
+		protobuf_c_message_descriptor_get_field_by_name(m->descriptor, "data_hash");
+	protobuf_c_boolean has;
+	uint64_t hash = 0;
+
+	if (!f || f->type != PROTOBUF_C_TYPE_FIXED64)
+		return 0;
+	memcpy(&has, (const char *)m + f->quantifier_offset, sizeof(has));
+	if (has)
+		memcpy(&hash, (const char *)m + f->offset, sizeof(hash));
+	return hash;
+}
+
+/**
+ * state_pipes - what is in the pipes and FIFOs
+ * @s: the snapshot
+ *
+ * Any of the ends may have been the one that was read, so this is told apart
+ * from them.
+ *
+ * Return: an object of checksums by type and place.
+ */
+struct json_object *state_pipes(struct state_ctx *s)
+{
+	struct json_object *o = json_object_new_object();
+	const struct file_desc *d;
+
+	list_for_each(d, &s->t->files.descs, list) {
+		uint64_t hash = d->msg ? data_hash(d->msg) : 0, id;
+		const struct state_place *p;
+		enum state_space space;
+
+		if (!hash || !state_msg_object(d->msg, &space, &id))
+			continue;
+		p = idmap_get(&s->objects[space], id);
+		if (p)
+			state_put(o,
+				  arena_printf(s->a, "%s:%s", file_types[d->kind].name,
+					       place_text(s, p)),
+				  state_hex(hash));
+	}
+	return o;
+}

@@ -20,19 +20,15 @@ struct flag_name {
 
 /* Bits of madvise(2) advice that stay with a mapping; see VmaEntry.madv. */
 static const struct flag_name advices[] = {
-	{ 1ull << MADV_RANDOM, "random" },
-	{ 1ull << MADV_SEQUENTIAL, "sequential" },
-	{ 1ull << MADV_DONTFORK, "dontfork" },
-	{ 1ull << MADV_MERGEABLE, "mergeable" },
-	{ 1ull << MADV_HUGEPAGE, "hugepage" },
-	{ 1ull << MADV_NOHUGEPAGE, "nohugepage" },
-	{ 1ull << MADV_DONTDUMP, "dontdump" },
-	{ 1ull << 18, "wipeonfork" },
+	{ 1ull << MADV_RANDOM, "random" },     { 1ull << MADV_SEQUENTIAL, "sequential" },
+	{ 1ull << MADV_DONTFORK, "dontfork" }, { 1ull << MADV_MERGEABLE, "mergeable" },
+	{ 1ull << MADV_HUGEPAGE, "hugepage" }, { 1ull << MADV_NOHUGEPAGE, "nohugepage" },
+	{ 1ull << MADV_DONTDUMP, "dontdump" }, { 1ull << 18, "wipeonfork" },
 };
 
 static const struct flag_name map_flags[] = {
 	{ MAP_GROWSDOWN, "growsdown" }, { MAP_LOCKED, "locked" }, { MAP_NORESERVE, "noreserve" },
-	{ MAP_HUGETLB, "hugetlb" },	{ MAP_SYNC, "sync" },
+	{ MAP_HUGETLB, "hugetlb" },     { MAP_SYNC, "sync" },
 };
 
 static struct json_object *flag_names(const struct flag_name *rows, size_t n, uint64_t flags)
@@ -171,7 +167,8 @@ struct json_object *state_vmas(struct state_ctx *s, const struct pstree_item *it
 		uint64_t pages = v->hashed_pages, hash = v->hash;
 		char key[40];
 
-		for (last = i; last + 1 < it->nr_vmas && continues(s, v + (last - i), v + (last - i) + 1);
+		for (last = i;
+		     last + 1 < it->nr_vmas && continues(s, v + (last - i), v + (last - i) + 1);
 		     last++) {
 			pages += it->vmas[last + 1].hashed_pages;
 			hash += it->vmas[last + 1].hash;
@@ -220,9 +217,31 @@ struct json_object *state_shmems(struct state_ctx *s)
 		if (!p)
 			continue;
 		name = state_place_name(p);
-		state_put(o, json_object_get_string(name),
-			  show_content(m->hashed_pages, m->hash));
+		state_put(o, json_object_get_string(name), show_content(m->hashed_pages, m->hash));
 		json_object_put(name);
 	}
 	return o;
+}
+
+/**
+ * state_memfds - the contents of memfds
+ * @s: the snapshot
+ *
+ * The model does not say which is whose, so they are a list by content.
+ *
+ * Return: a list.
+ */
+struct json_object *state_memfds(struct state_ctx *s)
+{
+	struct json_object *list = json_object_new_array();
+	const struct shmem *m;
+
+	list_for_each(m, &s->t->shmems, list)
+		if (!idmap_get(&s->shmems, m->shmid))
+			json_object_array_add(list, state_fmt("%llu bytes, %llu pages xxh3:%016llx",
+							      (unsigned long long)m->size,
+							      (unsigned long long)m->hashed_pages,
+							      (unsigned long long)m->hash));
+	state_sort(list);
+	return list;
 }

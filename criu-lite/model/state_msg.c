@@ -316,8 +316,8 @@ bool state_msg_object(const ProtobufCMessage *m, enum state_space *space, uint64
 		const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
 		const struct state_rule *r = state_rule(m->descriptor, f);
 
-		if ((r->act != SELF && r->act != SILENT) ||
-		    f->label == PROTOBUF_C_LABEL_REPEATED || !is_set(m, f))
+		if ((r->act != SELF && r->act != SILENT) || f->label == PROTOBUF_C_LABEL_REPEATED ||
+		    !is_set(m, f))
 			continue;
 		*space = r->space;
 		*id = number(f->type, (const char *)m + f->offset);

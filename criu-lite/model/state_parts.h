@@ -25,12 +25,12 @@ struct state_place {
 /* One snapshot being made. */
 struct state_ctx {
 	struct pstree *t;
-	struct arena *a;                     /* goes with it */
-	struct idmap tables;                 /* struct filedesc -> struct state_place, the task */
-	struct idmap fs, sighand;            /* kobj ids -> struct state_place, the task */
-	struct idmap descs;                  /* file id -> struct state_place */
-	struct idmap objects[STATE_SPACES];  /* kernel object -> struct state_place */
-	struct idmap shmems;                 /* shmid -> struct state_place */
+	struct arena *a;                    /* goes with it */
+	struct idmap tables;                /* struct filedesc -> struct state_place, the task */
+	struct idmap fs, sighand;           /* kobj ids -> struct state_place, the task */
+	struct idmap descs;                 /* file id -> struct state_place */
+	struct idmap objects[STATE_SPACES]; /* kernel object -> struct state_place */
+	struct idmap shmems;                /* shmid -> struct state_place */
 };
 
 /* state_value.c: values in the form that people read. */
@@ -57,6 +57,7 @@ void state_files_index(struct state_ctx *s);
 const char *state_file_name(struct state_ctx *s, const struct file_desc *d);
 struct json_object *state_place_name(const struct state_place *p);
 struct json_object *state_fds(struct state_ctx *s, const struct pstree_item *it);
+struct json_object *state_pipes(struct state_ctx *s);
 pid_t state_table_first(const struct state_ctx *s, const struct filedesc *fdt);
 void state_note(struct state_ctx *s, struct idmap *map, uint64_t key, struct state_place at);
 
@@ -64,6 +65,7 @@ void state_note(struct state_ctx *s, struct idmap *map, uint64_t key, struct sta
 void state_mem_index(struct state_ctx *s);
 struct json_object *state_vmas(struct state_ctx *s, const struct pstree_item *it);
 struct json_object *state_shmems(struct state_ctx *s);
+struct json_object *state_memfds(struct state_ctx *s);
 
 /* state_task.c */
 struct json_object *state_task(struct state_ctx *s, const struct pstree_item *it);

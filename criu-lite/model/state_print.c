@@ -88,15 +88,20 @@ static const struct column shared_columns[] = {
 	{ "CONTENT", VALUE, NULL, 0 },
 };
 
+static const struct column pipe_columns[] = {
+	{ "PIPE", KEY, NULL, 0 },
+	{ "CONTENT", VALUE, NULL, 0 },
+};
+
+static const struct column memfd_columns[] = {
+	{ "CONTENT", VALUE, NULL, 0 },
+};
+
 static const struct column tree_columns[] = {
-	{ "PID", KEY, NULL, SCOLS_FL_TREE },
-	{ "NAME", MEMBER, "comm", 0 },
-	{ "STATE", MEMBER, "state", 0 },
-	{ "PGID", MEMBER, "pgid", SCOLS_FL_RIGHT },
-	{ "SID", MEMBER, "sid", SCOLS_FL_RIGHT },
-	{ "THREADS", COUNT, "threads", SCOLS_FL_RIGHT },
-	{ "FDS", COUNT, "fds", SCOLS_FL_RIGHT },
-	{ "MAPPINGS", COUNT, "vmas", SCOLS_FL_RIGHT },
+	{ "PID", KEY, NULL, SCOLS_FL_TREE },      { "NAME", MEMBER, "comm", 0 },
+	{ "STATE", MEMBER, "state", 0 },          { "PGID", MEMBER, "pgid", SCOLS_FL_RIGHT },
+	{ "SID", MEMBER, "sid", SCOLS_FL_RIGHT }, { "THREADS", COUNT, "threads", SCOLS_FL_RIGHT },
+	{ "FDS", COUNT, "fds", SCOLS_FL_RIGHT },  { "MAPPINGS", COUNT, "vmas", SCOLS_FL_RIGHT },
 	{ "PROGRAM", MEMBER, "exe", 0 },
 };
 
@@ -110,7 +115,11 @@ static const struct table task_tables[] = {
 	TABLE("Descriptors", "fds", NULL, fd_columns),
 };
 static const struct table tree_table = TABLE("Processes", "tasks", NULL, tree_columns);
-static const struct table shared_table = TABLE("Shared memory", "shared_memory", NULL, shared_columns);
+static const struct table other_tables[] = {
+	TABLE("Shared memory", "shared_memory", NULL, shared_columns),
+	TABLE("Contents of memfds", "memfds", NULL, memfd_columns),
+	TABLE("Contents of pipes, by checksum", "extra.pipes", NULL, pipe_columns),
+};
 
 /* The children of @ppid, each with its own. */
 static int add_children(struct libscols_table *tb, struct json_object *tasks, const char *ppid,
@@ -168,7 +177,8 @@ static int print_task(FILE *f, const char *pid, struct json_object *task)
 	char title[64];
 	int ret = 0;
 
-	snprintf(title, sizeof(title), "Process %s (%.30s)", pid, table_text(table_member(task, "comm")));
+	snprintf(title, sizeof(title), "Process %s (%.30s)", pid,
+		 table_text(table_member(task, "comm")));
 	table_heading(f, title);
 	print_plain(f, task);
 	for (size_t i = 0; !ret && i < sizeof(task_tables) / sizeof(*task_tables); i++)
@@ -191,11 +201,9 @@ int state_print(FILE *f, struct json_object *state)
 	if (!json_object_is_type(tasks, json_type_object))
 		return -EINVAL;
 	ret = print_tree(f, tasks);
-	json_object_object_foreach(tasks, pid, task)
-		if (!ret)
-			ret = print_task(f, pid, task);
-	if (!ret)
-		ret = table_print(f, &shared_table, table_member(state, "shared_memory"));
+	json_object_object_foreach(tasks, pid, task) if (!ret) ret = print_task(f, pid, task);
+	for (size_t i = 0; !ret && i < sizeof(other_tables) / sizeof(*other_tables); i++)
+		ret = table_print(f, &other_tables[i], table_member(state, other_tables[i].member));
 	if (!ret && (fflush(f) || ferror(f)))
 		ret = errno ? -errno : -EIO;
 	return ret;

@@ -8,13 +8,16 @@
 
 #include <string.h>
 
-#define ROW(msg, field, act) { msg, field, act, 0 }
+#define ROW(msg, field, act)       \
+	{                          \
+		msg, field, act, 0 \
+	}
 
 static const struct state_rule rules[] = {
 	{ "pipe_entry", "pipe_id", SELF, SPACE_PIPE },
-	ROW("pipe_entry", "data_hash", HEX),
+	ROW("pipe_entry", "data_hash", OMIT),
 	{ "fifo_entry", "pipe_id", SELF, SPACE_FIFO },
-	ROW("fifo_entry", "data_hash", HEX),
+	ROW("fifo_entry", "data_hash", OMIT),
 	{ "unix_sk_entry", "ino", SILENT, SPACE_UNIX },
 	{ "unix_sk_entry", "peer", PEER, SPACE_UNIX },
 	{ "memfd_file_entry", "inode_id", SELF, SPACE_MEMFD },

@@ -8,22 +8,22 @@
 #include "model/state_parts.h"
 
 enum state_act {
-	SHOW,   /* as it is */
+	SHOW, /* as it is */
 	OMIT,
-	NZ,     /* shown unless zero */
-	HEX,    /* a mask, an address */
-	OCT,    /* a mode */
-	OFLAGS, /* flags of open(2) */
-	HASH,   /* repeated numbers by their checksum, unless all are zero */
-	CAPS,   /* two words of a capability set */
-	SET,    /* repeated, in an order without meaning */
-	ADDR,   /* a network address */
+	NZ,      /* shown unless zero */
+	HEX,     /* a mask, an address */
+	OCT,     /* a mode */
+	OFLAGS,  /* flags of open(2) */
+	HASH,    /* repeated numbers by their checksum, unless all are zero */
+	CAPS,    /* two words of a capability set */
+	SET,     /* repeated, in an order without meaning */
+	ADDR,    /* a network address */
 	FILE_ID, /* id of another file */
-	SELF,   /* number of the kernel object, shown as its place */
-	SILENT, /* the same, not shown */
-	PEER,   /* number of another kernel object */
-	LEFT,   /* what is left of a timer, in seconds */
-	EXTRA,  /* not in all images */
+	SELF,    /* number of the kernel object, shown as its place */
+	SILENT,  /* the same, not shown */
+	PEER,    /* number of another kernel object */
+	LEFT,    /* what is left of a timer, in seconds */
+	EXTRA,   /* not in all images */
 };
 
 struct state_rule {

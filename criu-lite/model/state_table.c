@@ -44,10 +44,10 @@ const char *table_text(struct json_object *o)
 {
 	if (!o)
 		return "";
-	return json_object_is_type(o, json_type_string) ?
-		       json_object_get_string(o) :
-		       json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
-								 JSON_C_TO_STRING_NOSLASHESCAPE);
+	return json_object_is_type(o, json_type_string)
+		       ? json_object_get_string(o)
+		       : json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
+								   JSON_C_TO_STRING_NOSLASHESCAPE);
 }
 
 /* Is @path one of the blank-separated words? */
@@ -113,9 +113,9 @@ static int set_count(struct libscols_line *ln, size_t at, struct json_object *o)
 	char buf[24];
 
 	snprintf(buf, sizeof(buf), "%zu",
-		 json_object_is_type(o, json_type_array)  ? json_object_array_length(o) :
-		 json_object_is_type(o, json_type_object) ? (size_t)json_object_object_length(o) :
-							    0);
+		 json_object_is_type(o, json_type_array)    ? json_object_array_length(o)
+		 : json_object_is_type(o, json_type_object) ? (size_t)json_object_object_length(o)
+							    : 0);
 	return scols_line_set_data(ln, at, buf);
 }
 
@@ -148,7 +148,7 @@ static int set_cell(struct libscols_line *ln, size_t at, const struct column *c,
  * Return: 0 or -ENOMEM.
  */
 int table_add(struct libscols_table *tb, const struct table *t, struct libscols_line *parent,
-		   const char *key, struct json_object *row, struct libscols_line **out)
+	      const char *key, struct json_object *row, struct libscols_line **out)
 {
 	struct libscols_line *ln = scols_table_new_line(tb, parent);
 	int ret = ln ? 0 : -ENOMEM;

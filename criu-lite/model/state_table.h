@@ -18,8 +18,9 @@ enum cell_kind { KEY, VALUE, MEMBER, COUNT, REST };
 struct column {
 	const char *head;
 	enum cell_kind cell;
-	const char *path; /* of the member, with dots; REST: what not to show, separated by blanks */
-	int flags;        /* SCOLS_FL_ */
+	const char
+		*path; /* of the member, with dots; REST: what not to show, separated by blanks */
+	int flags;     /* SCOLS_FL_ */
 };
 
 struct table {
@@ -29,8 +30,10 @@ struct table {
 	size_t n;
 };
 
-#define TABLE(title, member, news, columns) \
-	{ title, member, news, columns, sizeof(columns) / sizeof(*(columns)) }
+#define TABLE(title, member, news, columns)                                        \
+	{                                                                          \
+		title, member, news, columns, sizeof(columns) / sizeof(*(columns)) \
+	}
 
 /* A member by its path, with dots; NULL if there is none. */
 struct json_object *table_member(struct json_object *o, const char *path);

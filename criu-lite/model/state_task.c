@@ -9,22 +9,14 @@
 #include <sys/resource.h>
 
 static const char *const limit_names[RLIM_NLIMITS] = {
-	[RLIMIT_CPU] = "cpu",
-	[RLIMIT_FSIZE] = "fsize",
-	[RLIMIT_DATA] = "data",
-	[RLIMIT_STACK] = "stack",
-	[RLIMIT_CORE] = "core",
-	[RLIMIT_RSS] = "rss",
-	[RLIMIT_NPROC] = "nproc",
-	[RLIMIT_NOFILE] = "nofile",
-	[RLIMIT_MEMLOCK] = "memlock",
-	[RLIMIT_AS] = "as",
-	[RLIMIT_LOCKS] = "locks",
-	[RLIMIT_SIGPENDING] = "sigpending",
-	[RLIMIT_MSGQUEUE] = "msgqueue",
-	[RLIMIT_NICE] = "nice",
-	[RLIMIT_RTPRIO] = "rtprio",
-	[RLIMIT_RTTIME] = "rttime",
+	[RLIMIT_CPU] = "cpu",           [RLIMIT_FSIZE] = "fsize",
+	[RLIMIT_DATA] = "data",         [RLIMIT_STACK] = "stack",
+	[RLIMIT_CORE] = "core",         [RLIMIT_RSS] = "rss",
+	[RLIMIT_NPROC] = "nproc",       [RLIMIT_NOFILE] = "nofile",
+	[RLIMIT_MEMLOCK] = "memlock",   [RLIMIT_AS] = "as",
+	[RLIMIT_LOCKS] = "locks",       [RLIMIT_SIGPENDING] = "sigpending",
+	[RLIMIT_MSGQUEUE] = "msgqueue", [RLIMIT_NICE] = "nice",
+	[RLIMIT_RTPRIO] = "rtprio",     [RLIMIT_RTTIME] = "rttime",
 };
 
 static const char *limit_text(uint64_t v, char buf[static 24])
@@ -69,8 +61,8 @@ static struct json_object *show_actions(struct state_ctx *s, const TaskCoreEntry
 static bool sent_by_timer(const siginfo_t *si)
 {
 	return si->si_code == SI_TIMER ||
-	       (si->si_code == SI_KERNEL && (si->si_signo == SIGALRM ||
-					     si->si_signo == SIGVTALRM || si->si_signo == SIGPROF));
+	       (si->si_code == SI_KERNEL &&
+		(si->si_signo == SIGALRM || si->si_signo == SIGVTALRM || si->si_signo == SIGPROF));
 }
 
 static struct json_object *show_siginfo(const siginfo_t *si)
@@ -88,9 +80,9 @@ static struct json_object *show_siginfo(const siginfo_t *si)
 		state_put(o, "status", json_object_new_int(si->si_status));
 	else if (si->si_code == SI_QUEUE || si->si_code == SI_MESGQ || si->si_code == SI_ASYNCIO)
 		state_put(o, "value", state_hex((uintptr_t)si->si_value.sival_ptr));
-	else if (si->si_code > 0 && (si->si_signo == SIGSEGV || si->si_signo == SIGBUS ||
-				     si->si_signo == SIGILL || si->si_signo == SIGFPE ||
-				     si->si_signo == SIGTRAP))
+	else if (si->si_code > 0 &&
+		 (si->si_signo == SIGSEGV || si->si_signo == SIGBUS || si->si_signo == SIGILL ||
+		  si->si_signo == SIGFPE || si->si_signo == SIGTRAP))
 		state_put(o, "address", state_hex((uintptr_t)si->si_addr));
 	return o;
 }
@@ -145,17 +137,22 @@ static struct json_object *show_mm(struct state_ctx *s, const MmEntry *mm)
 	struct json_object *o = json_object_new_object();
 	size_t n = mm->n_mm_saved_auxv;
 
-	state_put(o, "code", state_fmt("%#llx-%#llx", (unsigned long long)mm->mm_start_code,
-				       (unsigned long long)mm->mm_end_code));
-	state_put(o, "data", state_fmt("%#llx-%#llx", (unsigned long long)mm->mm_start_data,
-				       (unsigned long long)mm->mm_end_data));
-	state_put(o, "brk", state_fmt("%#llx-%#llx", (unsigned long long)mm->mm_start_brk,
-				      (unsigned long long)mm->mm_brk));
+	state_put(o, "code",
+		  state_fmt("%#llx-%#llx", (unsigned long long)mm->mm_start_code,
+			    (unsigned long long)mm->mm_end_code));
+	state_put(o, "data",
+		  state_fmt("%#llx-%#llx", (unsigned long long)mm->mm_start_data,
+			    (unsigned long long)mm->mm_end_data));
+	state_put(o, "brk",
+		  state_fmt("%#llx-%#llx", (unsigned long long)mm->mm_start_brk,
+			    (unsigned long long)mm->mm_brk));
 	state_put(o, "stack", state_hex(mm->mm_start_stack));
-	state_put(o, "arg", state_fmt("%#llx-%#llx", (unsigned long long)mm->mm_arg_start,
-				      (unsigned long long)mm->mm_arg_end));
-	state_put(o, "env", state_fmt("%#llx-%#llx", (unsigned long long)mm->mm_env_start,
-				      (unsigned long long)mm->mm_env_end));
+	state_put(o, "arg",
+		  state_fmt("%#llx-%#llx", (unsigned long long)mm->mm_arg_start,
+			    (unsigned long long)mm->mm_arg_end));
+	state_put(o, "env",
+		  state_fmt("%#llx-%#llx", (unsigned long long)mm->mm_env_start,
+			    (unsigned long long)mm->mm_env_end));
 	/* Pairs of zeros may close the vector or not. */
 	while (n >= 2 && !mm->mm_saved_auxv[n - 1] && !mm->mm_saved_auxv[n - 2])
 		n -= 2;
@@ -200,9 +197,10 @@ static void put_identity(struct state_ctx *s, struct json_object *o, const struc
 		  it->parent ? json_object_new_int(it->parent->pid) : state_str("outside"));
 	state_put(o, "pgid", show_id(s, it->pgid, root->pgid));
 	state_put(o, "sid", show_id(s, it->sid, root->sid));
-	state_put(o, "state", state_str(it->state == TASK_ALIVE	  ? "alive" :
-					it->state == TASK_STOPPED ? "stopped" :
-								    "zombie"));
+	state_put(o, "state",
+		  state_str(it->state == TASK_ALIVE     ? "alive"
+			    : it->state == TASK_STOPPED ? "stopped"
+							: "zombie"));
 }
 
 /* What a task has in common with one of a lower pid. */

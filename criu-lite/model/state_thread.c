@@ -44,8 +44,9 @@ static void put_schedule(struct json_object *o, const ThreadCoreEntry *tc)
 static void put_registered(struct state_ctx *s, struct json_object *o, const ThreadCoreEntry *tc)
 {
 	if (tc->futex_rla)
-		state_put(o, "robust_list", state_fmt("%#llx+%u", (unsigned long long)tc->futex_rla,
-						      tc->futex_rla_len));
+		state_put(o, "robust_list",
+			  state_fmt("%#llx+%u", (unsigned long long)tc->futex_rla,
+				    tc->futex_rla_len));
 	if (tc->sas && !(tc->sas->ss_flags & SS_DISABLE))
 		state_put(o, "altstack", state_msg(s, &tc->sas->base));
 	if (tc->rseq_entry && tc->rseq_entry->rseq_abi_pointer)
@@ -108,9 +109,10 @@ static struct json_object *show_thread(struct state_ctx *s, const struct pstree_
 	/* For the leader, images of other tools may have these two with the process only. */
 	if (!leader && tc->comm)
 		state_put(o, "comm", state_str(tc->comm));
-	state_put(o, "sigmask", state_hex(tc->has_blk_sigset ? tc->blk_sigset :
-					  leader		     ? leader->blk_sigset :
-							       0));
+	state_put(o, "sigmask",
+		  state_hex(tc->has_blk_sigset ? tc->blk_sigset
+			    : leader           ? leader->blk_sigset
+					       : 0));
 	state_put(o, "pending", state_signals(tc->signals_p));
 	put_schedule(o, tc);
 	put_registered(s, o, tc);

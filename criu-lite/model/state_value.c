@@ -15,7 +15,7 @@
 #include <xxhash.h>
 
 #define KERNEL_O_LARGEFILE 0100000
-#define TEXT_MAX           4096 /* longer bytes are given by their checksum */
+#define TEXT_MAX 4096 /* longer bytes are given by their checksum */
 
 static struct json_object *must(struct json_object *o)
 {
@@ -137,11 +137,16 @@ struct json_object *state_open_flags(uint32_t flags)
 		uint32_t bits;
 		const char *name;
 	} rows[] = {
-		{ O_PATH, "O_PATH" },	    { O_TMPFILE, "O_TMPFILE" },
-		{ O_DIRECTORY, "O_DIRECTORY" }, { O_APPEND, "O_APPEND" },
-		{ O_NONBLOCK, "O_NONBLOCK" },   { O_SYNC, "O_SYNC" },
-		{ O_DSYNC, "O_DSYNC" },	    { O_ASYNC, "O_ASYNC" },
-		{ O_DIRECT, "O_DIRECT" },	    { O_NOATIME, "O_NOATIME" },
+		{ O_PATH, "O_PATH" },
+		{ O_TMPFILE, "O_TMPFILE" },
+		{ O_DIRECTORY, "O_DIRECTORY" },
+		{ O_APPEND, "O_APPEND" },
+		{ O_NONBLOCK, "O_NONBLOCK" },
+		{ O_SYNC, "O_SYNC" },
+		{ O_DSYNC, "O_DSYNC" },
+		{ O_ASYNC, "O_ASYNC" },
+		{ O_DIRECT, "O_DIRECT" },
+		{ O_NOATIME, "O_NOATIME" },
 		{ KERNEL_O_LARGEFILE, "O_LARGEFILE" },
 	};
 	static const char *const mode[] = { "O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE" };

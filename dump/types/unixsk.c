@@ -181,7 +181,7 @@ static int unixsk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct f
 	e->type = u->type;
 	e->state = u->state;
 	e->peer = u->peer;
-	e->name.data = (uint8_t *)(u->name_len ? u->name : (const uint8_t *)"");
+	e->name.data = arena_memdup(ctx->arena, u->name_len ? u->name : (const uint8_t *)"", u->name_len);
 	e->name.len = u->name_len;
 	if (u->shutdown) {
 		e->has_shutdown = 1;

@@ -7,7 +7,9 @@
 #include "restore/files.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "proto/eventpoll.pb-c.h"
@@ -54,16 +56,47 @@ static int eventpoll_prepare(struct pstree *t, struct file_desc *d)
 	return 0;
 }
 
-static int add(struct file_desc *d, int epfd, size_t i)
+static int add(struct file_desc *d, int epfd, size_t i, int fd)
 {
 	const EventpollFileEntry *e = file_desc_entry(d);
-	struct eventpoll_priv *p = file_desc_priv(d);
 	struct epoll_event ev = { .events = e->tfd[i]->events, .data.u64 = e->tfd[i]->data };
-	int fd = p->number[i] >= 0 ? p->number[i] : file_fd(p->watched[i]);
 
 	if (epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) < 0)
 		return file_fail(d, errno, "watch descriptor %d for %#x", fd, ev.events);
 	return 0;
+}
+
+/* Under a number that was closed, or that another file has now: it is lent for the moment. */
+static int add_as(struct file_desc *d, int epfd, size_t i, int fd)
+{
+	const EventpollFileEntry *e = file_desc_entry(d);
+	int number = (int)e->tfd[i]->number, flags = fcntl(number, F_GETFD), ret;
+	cleanup_close int saved = -1;
+
+	if (number < 0 || number == epfd)
+		return add(d, epfd, i, fd);
+	if (flags >= 0) {
+		saved = fcntl(number, F_DUPFD_CLOEXEC, 0);
+		if (saved < 0)
+			return file_fail(d, errno, "duplicate descriptor %d", number);
+	}
+	if (dup3(fd, number, O_CLOEXEC) < 0)
+		return file_fail(d, errno, "lend descriptor %d", number);
+	ret = add(d, epfd, i, number);
+	if (saved < 0)
+		close(number);
+	else if (dup3(saved, number, flags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
+		return file_fail(d, errno, "give back descriptor %d", number);
+	return ret;
+}
+
+static int watch(struct file_desc *d, size_t i)
+{
+	const EventpollFileEntry *e = file_desc_entry(d);
+	struct eventpoll_priv *p = file_desc_priv(d);
+	int fd = p->number[i] >= 0 ? p->number[i] : file_fd(p->watched[i]);
+
+	return e->tfd[i]->has_number ? add_as(d, file_fd(d), i, fd) : add(d, file_fd(d), i, fd);
 }
 
 /* Files in the order of the image: one that is not ready lets the others wait. */
@@ -89,7 +122,7 @@ static int eventpoll_open(struct file_desc *d, int *new_fd)
 
 		if (!file_stage_reached(w, epoll ? FLE_OPEN : FLE_RESTORED) || file_fd(w) < 0)
 			return 1;
-		if (add(d, file_fd(d), p->done) < 0)
+		if (watch(d, p->done) < 0)
 			return -1;
 	}
 	return 0;

@@ -110,7 +110,8 @@ def look(pid):
     fds = {}
     for fd in os.listdir("/proc/%d/fd" % pid):
         with contextlib.suppress(OSError):
-            fds[fd] = os.readlink("/proc/%d/fd/%s" % (pid, fd))
+            # The inode number of a pipe is another one after restore.
+            fds[fd] = re.sub(r":\[\d+\]$", "", os.readlink("/proc/%d/fd/%s" % (pid, fd)))
     masks = {t: re.findall(r"^(?:Name|SigIgn|SigCgt|TracerPid|Seccomp|CapEff|Uid).*", text("/proc/%d/task/%d/status" % (pid, t)), re.M)
              for t in threads(pid)}
     # The one thread that takes signals changes its mask all the time, and checks it itself.

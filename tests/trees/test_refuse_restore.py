@@ -70,6 +70,9 @@ def taken(pid):
             f.write("%d" % (pid - 1))
         p = subprocess.Popen(["sleep", "100"])
         if p.pid == pid:
+            # What is started next gets none of the pids that follow.
+            with open("/proc/sys/kernel/ns_last_pid", "w") as f:
+                f.write("%d" % (pid + 5000))
             return p
         p.kill()
         p.wait()
@@ -221,16 +224,16 @@ def test_unknown_version():
     i = Image()
     path = os.path.join(i.d, "inventory.img")
     data = open(path, "rb").read()
-    # Two magics, a length, and then field 1, the version: a varint of one byte.
-    assert data[12] == 8 and data[13] == 2, data[:16]
-    altered(path, data[:13] + b"\x63" + data[14:])
+    # A magic, a length, and then field 1, the version: a varint of one byte.
+    assert data[8] == 8 and data[9] == 2, data[:16]
+    altered(path, data[:9] + b"\x63" + data[10:])
     i.refused(["inventory", "version 99|version|altered|bytes"], changed=True)
     if cl("seal", i.d, ok=False).returncode == 0:
         i.refused(["inventory", "version 99"], changed=True)
     shutil.rmtree(i.d)
     os.mkdir(i.d, 0o700)
     with open(path, "wb") as f:
-        f.write(data[:8] + struct.pack("<I", 6) + b"\x08\x63\x10\x01\x20\x01")
+        f.write(data[:4] + struct.pack("<I", 6) + b"\x08\x63\x10\x01\x20\x01")
     i.refused(["inventory", "version 99"], changed=True)
 
 
@@ -269,9 +272,11 @@ def of_user():
     os.mkdir(home)
     for path, mode in ((DIR, 0o711), (home, 0o777)):
         os.chmod(path, mode)
-    prog = home + "/prog"
+    prog, out = home + "/prog", home + "/out"
     shutil.copy(BUSY, prog)
-    return Busy(3, 3, name="home/report", prog=wrapper("home/run", *AS_USER, prog)), home
+    open(out, "w").close()
+    os.chmod(out, 0o666)
+    return Busy(3, 3, name="home/report", prog=wrapper("home/run", *AS_USER, prog), log="home/out"), home
 
 
 def test_missing_capability():
