@@ -56,15 +56,15 @@ int freeze_check_target(struct dump_ctx *ctx)
 		return fail(ctx->report, "kernel-thread", EOPNOTSUPP,
 			    "pid %d (%s) is a thread of the kernel", root->pid,
 			    root->dump->stat.comm);
-	if (root->dump->stat.state == 'Z')
+	if (root->dump->stat.state == 'Z' && root->dump->stat.threads <= 1)
 		return fail(ctx->report, "target-dead", ESRCH,
 			    "pid %d (%s) has ended and waits for its parent %d to take note",
 			    root->pid, root->dump->stat.comm, root->dump->stat.ppid);
 	return 0;
 }
 
-static const char *const namespaces[] = { "pid", "net", "mnt", "user", "ipc", "uts", "cgroup",
-					  "time" };
+static const char *const namespaces[] = { "pid", "net", "mnt",    "user",
+					  "ipc", "uts", "cgroup", "time" };
 #define NR_NS (sizeof(namespaces) / sizeof(*namespaces))
 
 static void own_namespaces(struct stat st[NR_NS])
@@ -112,6 +112,14 @@ static void check_session(struct dump_ctx *ctx, struct pstree_item *it)
 		     it->pid, it->dump->stat.comm, it->sid);
 }
 
+static void shared_vm(struct dump_ctx *ctx, struct pstree_item *it, const struct pstree_item *with)
+{
+	it->dump->refused = true;
+	fail(ctx->report, "shared-memory-map", EOPNOTSUPP,
+	     "pid %d (%s) shares its memory map with pid %d (CLONE_VM)", it->pid,
+	     it->dump->stat.comm, with->pid);
+}
+
 /* One address space in two processes: vfork(), or clone() with CLONE_VM. */
 static void check_shared_vm(struct dump_ctx *ctx)
 {
@@ -129,16 +137,14 @@ static void check_shared_vm(struct dump_ctx *ctx)
 			size_t mid = (lo + hi) / 2;
 
 			c = kcmp(it->pid, order[mid]->pid, CL_KCMP_VM, 0, 0);
-			if (!c)
-				fail(ctx->report, "shared-memory-map", EOPNOTSUPP,
-				     "pid %d (%s) shares its memory map with pid %d (CLONE_VM)",
-				     it->pid, it->dump->stat.comm, order[mid]->pid);
 			if (c < 0)
 				return;
 			if (c == 1)
 				hi = mid;
-			else
+			else if (c)
 				lo = mid + 1;
+			else
+				shared_vm(ctx, it, order[mid]);
 		}
 		if (!c)
 			continue;

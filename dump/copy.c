@@ -21,11 +21,11 @@
 #include "base/fd.h"
 #include "image/image.h"
 
-#define PAGE_BYTES   4096u
-#define BUF_BYTES    (256u << 10)
-#define JOB_BYTES    (4u << 20)
-#define MAX_IOV	     (BUF_BYTES / PAGE_BYTES)
-#define MAX_WORKERS  16
+#define PAGE_BYTES 4096u
+#define BUF_BYTES (256u << 10)
+#define JOB_BYTES (4u << 20)
+#define MAX_IOV (BUF_BYTES / PAGE_BYTES)
+#define MAX_WORKERS 16
 #define WORKER_WORTH (2u << 20) /* bytes that are worth another thread */
 
 /* One copying, shared by its workers. */
@@ -47,8 +47,8 @@ static int copy_fail(struct copy *c, const struct copy_src *s, int err, const ch
 	if (!atomic_compare_exchange_strong(&c->err, &none, err))
 		return err;
 	if (err == -ESRCH || err == 0)
-		return fail(c->ctx->report, "task-gone", ESRCH, "pid %d has died meanwhile (memory)",
-			    s->it ? s->it->pid : 0);
+		return fail(c->ctx->report, "task-gone", ESRCH,
+			    "pid %d has died meanwhile (memory)", s->it ? s->it->pid : 0);
 	if (s->it)
 		return fail(c->ctx->report, "memory-copy", -err, "pid %d: %s, address %#llx",
 			    s->it->pid, what, (unsigned long long)at);
@@ -96,7 +96,8 @@ static int read_task(struct copy *c, const struct copy_src *s, char *buf, struct
 		from->iov_len -= (size_t)got;
 		ret = read_forced(s, buf, (uintptr_t)from->iov_base, from->iov_len);
 		if (ret)
-			return copy_fail(c, s, ret, "read /proc/PID/mem", (uintptr_t)from->iov_base);
+			return copy_fail(c, s, ret, "read /proc/PID/mem",
+					 (uintptr_t)from->iov_base);
 		buf += from->iov_len;
 		from++;
 		n--;

@@ -12,11 +12,11 @@
 struct copy_src {
 	struct pstree_item *it; /* NULL: a shared object */
 	struct shmem *shm;
-	int out;             /* pages file; -1 if only checksums are wanted */
+	int out; /* pages file; -1 if only checksums are wanted */
 	uint32_t pages_id;
 	const struct page_run *runs;
 	size_t nr_runs;
-	uint64_t size;       /* bytes in all runs */
+	uint64_t size; /* bytes in all runs */
 	struct memhash_task holes;
 };
 
@@ -27,7 +27,7 @@ struct copy_job {
 	uint64_t skip;   /* so many bytes behind its start */
 	uint64_t offset; /* in the pages file */
 	uint64_t len;
-	uint64_t hash;   /* XXH3-64 of the bytes, when they have been written */
+	uint64_t hash; /* XXH3-64 of the bytes, when they have been written */
 };
 
 int copy_run(struct dump_ctx *ctx, struct copy_src *srcs, size_t n);

@@ -67,6 +67,8 @@ struct dump_ctx {
 	pid_t rescue[RESCUE_MAX]; /* tasks with something left in them by a tool that died */
 	size_t nr_rescue;
 	size_t causes_before; /* in the report when the dump began */
+	pid_t guardian;       /* 0: none */
+	int guardian_pipe;
 	bool seccomp_suspended;   /* PTRACE_O_SUSPEND_SECCOMP is in force */
 };
 

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "dump/guardian.h"
 #include "dump/tasks.h"
 #include "image/image.h"
 #include "kernel/backoff.h"
@@ -50,6 +51,12 @@ static int stage_pre_dump(struct dump_ctx *ctx)
 	return call_action(ctx, "pre-dump");
 }
 
+/* A tree that the caller traces does not outlive it. */
+static int stage_guardian(struct dump_ctx *ctx)
+{
+	return ctx->opts->attached ? 0 : dump_guardian_start(ctx);
+}
+
 static void undo_freeze(struct dump_ctx *ctx)
 {
 	dump_thaw(ctx);
@@ -66,6 +73,18 @@ static void undo_files(struct dump_ctx *ctx)
 			close(s->fd);
 		s->fd = -1;
 	}
+}
+
+/* With a blocker on record the types only look; nothing more is written. */
+static int stage_finish_files(struct dump_ctx *ctx)
+{
+	const bool write = ctx->write;
+	int ret;
+
+	ctx->write = write && report_count(ctx->report) == ctx->causes_before;
+	ret = dump_files_finish(ctx);
+	ctx->write = write;
+	return ret;
 }
 
 /* A blocker ends the dump, but not before all of them are on record. */
@@ -116,12 +135,13 @@ static int stage_end(struct dump_ctx *ctx)
 static const struct stage stages[] = {
 	{ "image directory", stage_images, undo_images, FOR_IMAGES },
 	{ "pre-dump script", stage_pre_dump, NULL, FOR_IMAGES },
+	{ "guardian", stage_guardian, dump_guardian_stop, FOR_BOTH },
 	{ "freeze", dump_freeze, undo_freeze, FOR_BOTH },
 	{ "memory maps", dump_vmas, NULL, FOR_BOTH },
 	{ "tasks", dump_tasks, NULL, FOR_BOTH },
 	{ "files", dump_files, undo_files, FOR_BOTH },
 	{ "mapped files", dump_vma_files, NULL, FOR_BOTH },
-	{ "files, second look", dump_files_finish, NULL, FOR_BOTH },
+	{ "files, second look", stage_finish_files, NULL, FOR_BOTH },
 	{ "blockers", stage_blockers, NULL, FOR_BOTH },
 	{ "pages", dump_pages, NULL, FOR_BOTH },
 	{ "thaw", stage_thaw, NULL, FOR_IMAGES },
@@ -134,8 +154,8 @@ static const struct stage stages[] = {
 /* Stages that only collect go on when another one found blockers. */
 static bool goes_on(struct dump_ctx *ctx, const struct stage *s, int ret)
 {
-	return ret && !ctx->nr_rescue && report_count(ctx->report) > ctx->causes_before &&
-	       (s->run == dump_files || s->run == dump_vma_files || s->run == dump_files_finish);
+	return ret && report_count(ctx->report) > ctx->causes_before &&
+	       (s->run == dump_files || s->run == dump_vma_files || s->run == stage_finish_files);
 }
 
 static int run_stages(struct dump_ctx *ctx)
@@ -183,6 +203,7 @@ static int dump_run(const struct dump_opts *o, struct report *r, struct dump_sta
 {
 	uint64_t start_ns = backoff_now();
 	struct dump_ctx ctx;
+	bool again;
 	int ret;
 
 	for (int tries = 0;; tries++) {
@@ -191,13 +212,14 @@ static int dump_run(const struct dump_opts *o, struct report *r, struct dump_sta
 		*stats = (struct dump_stats){ 0 };
 		ctx.deadline_ns = start_ns + (o->timeout ? o->timeout : TIMEOUT_S) * 1000000000ull;
 		ret = dump_once(&ctx);
-		if (ret != -EBUSY || !ctx.nr_rescue || tries == 3)
+		again = ret == -EBUSY && ctx.nr_rescue && report_count(r) == ctx.causes_before;
+		if (!again || tries == 3)
 			break;
 		for (size_t i = 0; i < ctx.nr_rescue; i++)
 			remote_rescue(ctx.rescue[i]);
 		pstree_free(ctx.tree);
 	}
-	if (ret == -EBUSY && ctx.nr_rescue)
+	if (again)
 		fail(r, "task-left", EBUSY, "pid %d: what a dump that died left in it stays",
 		     ctx.rescue[0]);
 	if (!ret)

@@ -10,8 +10,8 @@
 /* One freezing of a tree. */
 struct freeze {
 	struct dump_ctx *ctx;
-	struct idmap tids;    /* every thread met: never seized twice */
-	pid_t *list;          /* scratch for directories of numbers */
+	struct idmap tids; /* every thread met: never seized twice */
+	pid_t *list;       /* scratch for directories of numbers */
 	size_t room;
 	unsigned long options; /* PTRACE_O_ */
 	bool rescan;           /* somebody died: orphans may have found a new parent */

@@ -55,7 +55,8 @@ static size_t leader_calls(struct remote_call *c, unsigned long at)
 				.nr = SYS_rt_sigaction,
 				.args = { (unsigned)sig, 0,
 					  at + offsetof(struct leader_answer, act) +
-						  ((unsigned)sig - 1) * sizeof(struct kernel_action),
+						  ((unsigned)sig - 1) *
+							  sizeof(struct kernel_action),
 					  8 },
 			};
 	for (unsigned int i = 0; i < 3; i++)
@@ -117,11 +118,11 @@ static int leader_answered(struct dump_ctx *ctx, struct pstree_item *it,
 	TaskTimersEntry *t = arena_new_of(ctx->arena, TaskTimersEntry);
 
 	for (size_t i = 0; i < n; i++)
-		if (calls[i].ret < 0 && &calls[i] != &c[ASK_MEMBARRIER] &&
-		    &calls[i] != &c[ASK_THP])
+		if (calls[i].ret < 0 && &calls[i] != &c[ASK_MEMBARRIER] && &calls[i] != &c[ASK_THP])
 			return task_fail(ctx, it->pid, (int)calls[i].ret,
-					 calls[i].nr == SYS_rt_sigaction ? "sigaction()" :
-									   "getitimer() or prctl()");
+					 calls[i].nr == SYS_rt_sigaction
+						 ? "sigaction()"
+						 : "getitimer() or prctl()");
 	sigactions(ctx->arena, tc, a->act);
 	task_timers_entry__init(t);
 	t->real = itimer(ctx->arena, &a->itimer[0]);

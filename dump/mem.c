@@ -15,8 +15,8 @@
 #include "kernel/pagemap.h"
 
 #define PAGE_BYTES 4096u
-#define USER_END   0x7ffffffff000ull
-#define BATCH	   64 /* pages files open at a time */
+#define USER_END 0x7ffffffff000ull
+#define BATCH 64 /* pages files open at a time */
 
 /* One scan of an address space. */
 struct scan {

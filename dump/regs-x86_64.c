@@ -20,9 +20,9 @@
 #define CS_64BIT 0x33
 
 /* What the kernel leaves in rax of a call that is to be restarted. */
-#define ERESTARTSYS	      512
-#define ERESTARTNOINTR	      513
-#define ERESTARTNOHAND	      514
+#define ERESTARTSYS 512
+#define ERESTARTNOINTR 513
+#define ERESTARTNOHAND 514
 #define ERESTART_RESTARTBLOCK 516
 
 static void wind_back(struct user_regs_struct *r)
@@ -90,10 +90,10 @@ static const struct component {
 	bool words; /* elements of 32 bits, else of 64 */
 	size_t n, count_at, list_at;
 } components[] = {
-#define C(bit, words, n, field)                                                                    \
-	{                                                                                          \
-		bit, words, n, offsetof(UserX86XsaveEntry, n_##field),                             \
-			offsetof(UserX86XsaveEntry, field)                                         \
+#define C(bit, words, n, field)                                        \
+	{                                                              \
+		bit, words, n, offsetof(UserX86XsaveEntry, n_##field), \
+			offsetof(UserX86XsaveEntry, field)             \
 	}
 	C(2, true, 64, ymmh_space), C(3, false, 8, bndreg_state), C(4, false, 8, bndcsr_state),
 	C(5, false, 8, opmask_reg), C(6, false, 64, zmm_upper),   C(7, false, 128, hi16_zmm),

@@ -70,8 +70,8 @@ static int filters_read(struct dump_ctx *ctx, pid_t tid, uint32_t count, uint32_
 			return fail(ctx->report, "seccomp-filter", n > 0 ? EINVAL : errno,
 				    "thread %d: read seccomp filter %u; it takes CAP_SYS_ADMIN",
 				    tid, count);
-		ptrace((enum __ptrace_request)PTRACE_SECCOMP_GET_METADATA, tid,
-		       (void *)sizeof(md), &md);
+		ptrace((enum __ptrace_request)PTRACE_SECCOMP_GET_METADATA, tid, (void *)sizeof(md),
+		       &md);
 		prev = filter_put(ctx, code, (size_t)n * sizeof(*code), (uint32_t)md.flags, prev);
 	}
 	*last = prev;

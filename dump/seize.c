@@ -41,8 +41,8 @@ static int seize_refused(struct freeze *f, struct pstree_item *it, pid_t tid, in
 	char name[40], comm[PROC_COMM_LEN + 3] = "";
 
 	snprintf(name, sizeof(name), "task/%d/stat", tid);
-	if (proc_read(it->dump->proc_fd, name, &ctx->text) ||
-	    proc_parse_stat(ctx->text.p, &stat) || stat.state == 'X')
+	if (proc_read(it->dump->proc_fd, name, &ctx->text) || proc_parse_stat(ctx->text.p, &stat) ||
+	    stat.state == 'X')
 		return FREEZE_GONE;
 	if (stat.state == 'Z' && tid != it->pid)
 		return FREEZE_GONE;
@@ -59,8 +59,7 @@ static int seize_refused(struct freeze *f, struct pstree_item *it, pid_t tid, in
 		return fail(ctx->report, "kernel-thread", EOPNOTSUPP,
 			    "pid %d (%s) is a thread of the kernel", it->pid, stat.comm);
 	snprintf(name, sizeof(name), "task/%d/status", tid);
-	if (!proc_read(it->dump->proc_fd, name, &ctx->text) &&
-	    !proc_parse_status(ctx->text.p, &st))
+	if (!proc_read(it->dump->proc_fd, name, &ctx->text) && !proc_parse_status(ctx->text.p, &st))
 		proc_status_free(&st);
 	if (st.tracer) {
 		snprintf(name, sizeof(name), "/proc/%d/comm", st.tracer);
@@ -71,9 +70,10 @@ static int seize_refused(struct freeze *f, struct pstree_item *it, pid_t tid, in
 			    "pid %d (%s): thread %d is traced by process %d%s; detach that first",
 			    it->pid, stat.comm, tid, st.tracer, comm);
 	}
-	return fail(ctx->report, "ptrace-denied", err,
-		    "pid %d (%s): PTRACE_SEIZE of thread %d; it takes the same user or CAP_SYS_PTRACE",
-		    it->pid, stat.comm, tid);
+	return fail(
+		ctx->report, "ptrace-denied", err,
+		"pid %d (%s): PTRACE_SEIZE of thread %d; it takes the same user or CAP_SYS_PTRACE",
+		it->pid, stat.comm, tid);
 }
 
 static int thread_seize(struct freeze *f, struct pstree_item *it, pid_t tid)
@@ -114,8 +114,8 @@ static int thread_seize(struct freeze *f, struct pstree_item *it, pid_t tid)
 		return 0;
 	}
 	if (!ret)
-		ret = ptrace_interrupt(tid) ?:
-			      ptrace_resume(tid, stop.kind == PTRACE_STOP_SIGNAL ? stop.sig : 0);
+		ret = ptrace_interrupt(tid)
+			      ?: ptrace_resume(tid, stop.kind == PTRACE_STOP_SIGNAL ? stop.sig : 0);
 	else if (ret == -ETIMEDOUT)
 		ret = ptrace_interrupt(tid);
 	return ret == -ESRCH ? 0 : ret;
@@ -178,8 +178,9 @@ static int thread_wait(struct freeze *f, struct pstree_item *it, struct dump_thr
 			return 0;
 		}
 		/* Any stop uses up a pending interrupt: ask again before the signal goes on. */
-		ret = ptrace_interrupt(th->tid) ?:
-			      ptrace_resume(th->tid, stop.kind == PTRACE_STOP_SIGNAL ? stop.sig : 0);
+		ret = ptrace_interrupt(th->tid)
+			      ?: ptrace_resume(th->tid,
+					       stop.kind == PTRACE_STOP_SIGNAL ? stop.sig : 0);
 		if (ret)
 			break;
 	}

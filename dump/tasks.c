@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "dump/guardian.h"
 #include "kernel/backoff.h"
 #include "kernel/ptrace.h"
 
@@ -36,6 +37,7 @@ static int task_remote_open(struct dump_ctx *ctx, struct pstree_item *it)
 	int ret;
 
 	t->where.threads = it->nr_threads;
+	dump_guardian_note(ctx, it->pid);
 	ret = remote_open(&t->remote, it->pid, &t->where);
 	if (ret == -EBUSY && ctx->nr_rescue < RESCUE_MAX) {
 		ctx->rescue[ctx->nr_rescue++] = it->pid;
@@ -99,7 +101,10 @@ int dump_tasks(struct dump_ctx *ctx)
 		else if (!it->dump->refused)
 			ret = task_collect(ctx, it);
 	}
-	return !ret && ctx->nr_rescue ? -EBUSY : ret;
+	/* With a blocker on record there is no next try. */
+	if (ret || !ctx->nr_rescue || report_count(ctx->report) > ctx->causes_before)
+		return ret;
+	return -EBUSY;
 }
 
 /**
@@ -116,6 +121,7 @@ void dump_task_release(struct dump_ctx *ctx, struct pstree_item *it)
 		return;
 	ret = remote_close(t->remote);
 	t->remote = NULL;
+	dump_guardian_note(ctx, -it->pid);
 	if (ret && ret != -ESRCH)
 		log_warn(ctx->report, "pid %d: remote calls end: %s", it->pid, strerror(-ret));
 }

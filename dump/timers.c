@@ -46,8 +46,8 @@ static int timers_some(struct dump_ctx *ctx, struct pstree_item *it, const struc
 	for (size_t i = 0; i < n && !ret; i++) {
 		calls[2 * i] = (struct remote_call){ .nr = SYS_timer_gettime,
 						     .args = { t[i].id, at + i * sizeof(*left) } };
-		calls[2 * i + 1] = (struct remote_call){ .nr = SYS_timer_getoverrun,
-							 .args = { t[i].id } };
+		calls[2 * i + 1] =
+			(struct remote_call){ .nr = SYS_timer_getoverrun, .args = { t[i].id } };
 	}
 	if (!ret)
 		ret = remote_run(r, it->pid, calls, 2 * n, 0);

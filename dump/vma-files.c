@@ -103,7 +103,7 @@ int dump_vma_files(struct dump_ctx *ctx)
 		struct last_file last = { 0 };
 		int ret = 0;
 
-		if (!item_alive(it))
+		if (!item_alive(it) || !it->mm)
 			continue;
 		for (size_t i = 0; i < it->nr_vmas; i++) {
 			struct vma *v = &it->vmas[i];

@@ -57,35 +57,37 @@ struct vma_walk {
 	struct dump_ctx *ctx;
 	struct pstree_item *it;
 	uint64_t last_end, best_gap; /* for the hints of remote_open() */
-	uint64_t group; /* of neighbours that map the same file */
+	uint64_t group;              /* of neighbours that map the same file */
 	uint64_t ino;
 	uint32_t dev_major, dev_minor;
 	const char *name;
 };
 
-static void vma_refuse(const struct vma_walk *w, const struct smaps_vma *s, const char *id,
-		       const char *what)
+static void vma_refuse(const struct vma_walk *w, const struct smaps_vma *s, VmaEntry *e,
+		       const char *id, const char *what)
 {
+	e->status &= ~(uint32_t)(VMA_FILE_PRIVATE | VMA_FILE_SHARED);
 	fail(w->ctx->report, id, EOPNOTSUPP, "pid %d (%s): %s at %llx-%llx%s%s", w->it->pid,
-	     w->it->dump->stat.comm, what, (unsigned long long)s->start,
-	     (unsigned long long)s->end, *s->name ? " " : "", s->name);
+	     w->it->dump->stat.comm, what, (unsigned long long)s->start, (unsigned long long)s->end,
+	     *s->name ? " " : "", s->name);
 }
 
-static void vma_check(const struct vma_walk *w, const struct smaps_vma *s, const VmaEntry *e)
+/* Records what stands in the way; such a mapping is looked at no more. */
+static void vma_check(const struct vma_walk *w, const struct smaps_vma *s, VmaEntry *e)
 {
 	const size_t names = sizeof(refused_names) / sizeof(*refused_names);
 	const size_t flags = sizeof(refused_flags) / sizeof(*refused_flags);
 
 	for (size_t i = 0; i < names; i++)
 		if (!strncmp(s->name, refused_names[i].prefix, strlen(refused_names[i].prefix))) {
-			vma_refuse(w, s, refused_names[i].id, refused_names[i].what);
+			vma_refuse(w, s, e, refused_names[i].id, refused_names[i].what);
 			return;
 		}
 	if (e->status & (VMA_AREA_VVAR | VMA_AREA_VDSO | VMA_AREA_VSYSCALL))
 		return;
 	for (size_t i = 0; i < flags; i++)
 		if (s->flags & refused_flags[i].flag) {
-			vma_refuse(w, s, refused_flags[i].id, refused_flags[i].what);
+			vma_refuse(w, s, e, refused_flags[i].id, refused_flags[i].what);
 			return;
 		}
 	if (s->flags & SMAPS_UNKNOWN)
@@ -99,10 +101,10 @@ static uint64_t vma_madv(uint64_t flags)
 		uint64_t flag;
 		int advice;
 	} rows[] = {
-		{ SMAPS_FLAG(rr), MADV_RANDOM },       { SMAPS_FLAG(sr), MADV_SEQUENTIAL },
-		{ SMAPS_FLAG(dc), MADV_DONTFORK },     { SMAPS_FLAG(mg), MADV_MERGEABLE },
-		{ SMAPS_FLAG(hg), MADV_HUGEPAGE },     { SMAPS_FLAG(nh), MADV_NOHUGEPAGE },
-		{ SMAPS_FLAG(dd), MADV_DONTDUMP },     { SMAPS_FLAG(wf), MADV_WIPEONFORK },
+		{ SMAPS_FLAG(rr), MADV_RANDOM },   { SMAPS_FLAG(sr), MADV_SEQUENTIAL },
+		{ SMAPS_FLAG(dc), MADV_DONTFORK }, { SMAPS_FLAG(mg), MADV_MERGEABLE },
+		{ SMAPS_FLAG(hg), MADV_HUGEPAGE }, { SMAPS_FLAG(nh), MADV_NOHUGEPAGE },
+		{ SMAPS_FLAG(dd), MADV_DONTDUMP }, { SMAPS_FLAG(wf), MADV_WIPEONFORK },
 	};
 	uint64_t out = 0;
 
@@ -133,8 +135,7 @@ static uint32_t vma_map_flags(const struct smaps_vma *s, bool anon)
 static bool is_shmem(const struct smaps_vma *s)
 {
 	return s->shared && s->ino && !s->dev_major &&
-	       (!strcmp(s->name, "/dev/zero (deleted)") ||
-		!strncmp(s->name, "[anon_shmem:", 12));
+	       (!strcmp(s->name, "/dev/zero (deleted)") || !strncmp(s->name, "[anon_shmem:", 12));
 }
 
 static uint32_t vma_status(const struct smaps_vma *s)
@@ -306,8 +307,11 @@ int dump_vmas(struct dump_ctx *ctx)
 	struct pstree_item *it;
 	int ret = 0;
 
-	list_for_each(it, &ctx->tree->items, list)
-		if (!ret && item_alive(it))
-			ret = item_vmas(ctx, it);
+	list_for_each(it, &ctx->tree->items, list) {
+		/* The map of a process whose leader has ended is out of reach. */
+		if (ret || !item_alive(it) || it->dump->stat.state == 'Z')
+			continue;
+		ret = item_vmas(ctx, it);
+	}
 	return ret;
 }

@@ -91,8 +91,8 @@ int vdso_check(struct restore_ctx *ctx);
 /* plan.c: helpers, births, places of the remote code. */
 int restore_plan(struct restore_ctx *ctx);
 /* guardian.c: kills what was born if the tool dies before the commit. */
-int guardian_start(struct restore_ctx *ctx);
-void guardian_stop(struct restore_ctx *ctx);
+int restore_guardian_start(struct restore_ctx *ctx);
+void restore_guardian_stop(struct restore_ctx *ctx);
 /* shared.c: phases, events and failure between the tasks. */
 int restore_shared_new(struct restore_ctx *ctx);
 void restore_shared_free(struct restore_ctx *ctx);

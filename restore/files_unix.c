@@ -2,9 +2,9 @@
  * files_unix - names and connections of Unix sockets.
  *
  * A pair without names is a socketpair. An accepted socket shares the name of
- * the socket that accepted it, which bind(2) cannot give: so the name is lent
- * to a listening socket for as long as it takes to connect and accept, before
- * its owner gets it. All that needs one name happens in one process.
+ * the socket that accepted it, which bind(2) cannot give: so the connection is
+ * made again, through the listening socket, or one that has the name for the
+ * moment. All that needs one name happens in one process.
  */
 #include "restore/files_unix.h"
 
@@ -159,32 +159,76 @@ int unix_connect(struct file_desc *d, int fd, const struct file_desc *to)
 	return leave_dir(d, back) < 0 ? -1 : ret;
 }
 
-/* Connects two sockets through a listening one that has the accepted end's name. */
+/* The socket that listens under the name: its owner, or one for the moment. */
+static int lender(struct unix_pair *p)
+{
+	struct unix_name *n = p->name;
+	struct file_desc *d = n->listener ? n->listener : p->d[p->accepted];
+	const UnixSkEntry *e = file_desc_entry(d);
+	cleanup_close int fd = -1;
+
+	if (n->fd >= 0)
+		return 0;
+	fd = socket(AF_UNIX, (int)(e->type & 0xf) | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return file_fail(d, errno, "socket()");
+	if (bind_in_dir(d, fd, true) < 0)
+		return -1;
+	if (listen(fd, 1) < 0)
+		return file_fail(d, errno, "listen()");
+	n->fd = take_fd(&fd);
+	return 0;
+}
+
+/* Somebody outside may be quicker than we are: only what we have connected ourselves counts. */
+static int accept_own(struct file_desc *d, int fd)
+{
+	for (;;) {
+		cleanup_close int a = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+		struct ucred who;
+		socklen_t len = sizeof(who);
+
+		if (a < 0)
+			return file_fail(d, errno, "accept()");
+		if (getsockopt(a, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && who.pid == getpid())
+			return take_fd(&a);
+	}
+}
+
+/* Connects two sockets through the one that listens. */
 static int make_accepted(struct unix_pair *p)
 {
 	struct file_desc *acc = p->d[p->accepted], *con = p->d[!p->accepted];
 	const UnixSkEntry *e = file_desc_entry(acc);
-	int type = (int)(e->type & 0xf) | SOCK_CLOEXEC;
-	cleanup_close int lend = socket(AF_UNIX, type, 0), a = -1, b = socket(AF_UNIX, type, 0);
+	cleanup_close int a = -1, b = socket(AF_UNIX, (int)(e->type & 0xf) | SOCK_CLOEXEC, 0);
 
-	if (lend < 0 || b < 0)
+	if (b < 0)
 		return file_fail(acc, errno, "socket()");
-	if (bind_in_dir(acc, lend, true) < 0)
+	if (lender(p) < 0 || (con && unix_bind(con, b) < 0) || unix_connect(acc, b, acc) < 0)
 		return -1;
-	if (listen(lend, 1) < 0)
-		return file_fail(acc, errno, "listen()");
-	if (con && unix_bind(con, b) < 0)
-		return -1;
-	if (unix_connect(acc, b, acc) < 0)
-		return -1;
-	a = accept4(lend, NULL, NULL, SOCK_CLOEXEC);
+	a = accept_own(acc, p->name->fd);
 	if (a < 0)
-		return file_fail(acc, errno, "accept()");
-	if (return_name(acc, !p->name->listener && e->file_perms) < 0)
 		return -1;
 	p->fds[p->accepted] = take_fd(&a);
 	p->fds[!p->accepted] = take_fd(&b);
-	return 0;
+	if (--p->name->left || p->name->listener)
+		return 0;
+	close_owned(&p->name->fd);
+	p->name->fd = -1;
+	return return_name(acc, e->file_perms);
+}
+
+/**
+ * unix_name_taken - the owner of a name takes it over
+ * @n: the name; all connections that need it are made
+ *
+ * Return: the listening socket, if there is one already; -1 otherwise.
+ */
+int unix_name_taken(struct unix_name *n)
+{
+	if (n->fd >= 0 && return_name(n->listener, true) < 0)
+		return -1;
+	return take_fd(&n->fd);
 }
 
 static int make_socketpair(struct unix_pair *p)
@@ -211,8 +255,6 @@ int unix_pair_make(struct unix_pair *p)
 {
 	int ret = p->name ? make_accepted(p) : make_socketpair(p);
 
-	if (!ret && p->name)
-		p->name->left--;
 	p->made = !ret;
 	return ret;
 }

@@ -11,7 +11,8 @@
 struct unix_name {
 	struct pstree_item *maker; /* who makes the connections that need the name */
 	struct file_desc *listener;
-	unsigned left; /* connections to be made before the listening socket takes the name */
+	unsigned left; /* connections that are not made yet */
+	int fd;        /* the listening socket while they are made, or -1 */
 };
 
 /* Two sockets that are connected, or one and the place of a closed one; made in one process. */
@@ -24,6 +25,7 @@ struct unix_pair {
 };
 
 int unix_bind(struct file_desc *d, int fd);
+int unix_name_taken(struct unix_name *n);
 int unix_pair_make(struct unix_pair *p);
 int unix_connect(struct file_desc *d, int fd, const struct file_desc *to);
 int unix_check_node(struct file_desc *d);

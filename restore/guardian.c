@@ -79,12 +79,12 @@ static void guardian_main(struct restore_ctx *ctx, int pipe_fd)
 }
 
 /**
- * guardian_start - fork the guardian
+ * restore_guardian_start - fork the guardian
  * @ctx: the run; the shared page exists
  *
  * Return: 0 or -errno, recorded.
  */
-int guardian_start(struct restore_ctx *ctx)
+int restore_guardian_start(struct restore_ctx *ctx)
 {
 	int p[2];
 
@@ -105,10 +105,10 @@ int guardian_start(struct restore_ctx *ctx)
 }
 
 /**
- * guardian_stop - the guardian's work is over
+ * restore_guardian_stop - the guardian's work is over
  * @ctx: the run; committed, or every task it might kill is dead already
  */
-void guardian_stop(struct restore_ctx *ctx)
+void restore_guardian_stop(struct restore_ctx *ctx)
 {
 	if (ctx->guardian <= 0)
 		return;

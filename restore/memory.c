@@ -25,6 +25,10 @@
 #define ARCH_MAP_VDSO_64 0x2003
 #endif
 
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
 /* Flags of the image that mmap(2) gets; locking is done after the fill. */
 #define MAP_KEPT                                                                                   \
 	(MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_HUGETLB |   \
@@ -140,13 +144,17 @@ static int map_task(struct restore_ctx *ctx, struct pstree_item *it)
 	return ret < 0 ? ret : batch_run(ctx, it->restore->remote, it->pid, &b);
 }
 
-/* What must wait until the pages are in: protection, locks. Then our descriptors go. */
+/* What must wait until the pages are in: guards, protection, locks. Then our descriptors go. */
 static int seal_task(struct restore_ctx *ctx, struct pstree_item *it)
 {
 	struct batch b = { .arena = ctx->arena };
 	size_t run = 0;
 
 	remote_reset(it->restore->remote);
+	for (size_t i = 0; i < it->mm->n_guards; i++)
+		batch_add(&b, "guard pages", SYS_madvise, it->mm->guards[i]->start,
+			  it->mm->guards[i]->end - it->mm->guards[i]->start, MADV_GUARD_INSTALL, 0,
+			  0, 0);
 	for (size_t i = 0; i < it->nr_vmas; i++) {
 		const VmaEntry *e = it->vmas[i].e;
 

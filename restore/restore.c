@@ -124,7 +124,7 @@ static const struct {
 	{ "check", stage_check, undo_check },
 	{ "prepare", stage_prepare, undo_prepare },
 	{ "shared memory", stage_shmem, undo_shmem },
-	{ "guardian", guardian_start, guardian_stop },
+	{ "guardian", restore_guardian_start, restore_guardian_stop },
 	{ "fork", restore_fork, restore_kill },
 	{ "seize", restore_seize, NULL },
 	{ "memory", restore_memory, NULL },

@@ -143,7 +143,7 @@ struct frame_sw {
  * ARCH_STUB_NO_CALLS it is all there is, and burns the processor: some tenths of a second.
  */
 #define SPIN_NOT 1ul
-#define SPIN_ALWAYS 16000000ul
+#define SPIN_ALWAYS 6000000ul
 
 /* Distance of a label from the beginning of the stub. */
 static unsigned long offset(const char *label)

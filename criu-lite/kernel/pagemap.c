@@ -15,11 +15,11 @@
 #define PAGE 4096ull
 
 /* As in <linux/fs.h> of Linux 6.7 and, for guard regions, 6.15. */
-#define CAT_FILE    (1ull << 2)
+#define CAT_FILE (1ull << 2)
 #define CAT_PRESENT (1ull << 3)
 #define CAT_SWAPPED (1ull << 4)
 #define CAT_PFNZERO (1ull << 5)
-#define CAT_GUARD   (1ull << 8)
+#define CAT_GUARD (1ull << 8)
 
 struct page_region {
 	uint64_t start, end, categories;
@@ -33,8 +33,8 @@ struct pm_scan_arg {
 #define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
 
 /* Entries of the plain file. */
-#define PM_GUARD   (1ull << 58)
-#define PM_FILE    (1ull << 61)
+#define PM_GUARD (1ull << 58)
+#define PM_FILE (1ull << 61)
 #define PM_SWAPPED (1ull << 62)
 #define PM_PRESENT (1ull << 63)
 

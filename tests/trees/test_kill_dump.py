@@ -26,7 +26,7 @@ def test_killed_dumps():
     b, rnd = Busy(), instants("killed dumps")
     limit = duration(b.pid) * 1.05
     b.unharmed("after dumps")
-    rounds, done, late, tries, eintr = count("KILLED_DUMPS", 40, 1000), 0, 0, 0, b.eintr()
+    rounds, done, late, tries, left, eintr = count("KILLED_DUMPS", 40, 1000), 0, 0, 0, [], b.eintr()
     while done < rounds:
         tries += 1
         d, when = images(), "after killed dump %d" % tries
@@ -48,13 +48,20 @@ def test_killed_dumps():
             limit = max(limit * 0.98, 0.001)
             continue
         done += 1
-        b.unharmed(when)
+        b.unharmed(when, but=["mapped"])
+        if b.changes():
+            time.sleep(0.3)
+        if b.changes():
+            left.append((when, b.changes()))
+            cl("cleanup", "-t", b.pid)
+            b.unharmed("after cleanup " + when)
         if done % 10 == 0:
             dump(b.pid, images(), "-R")
             b.unharmed("after the dump " + when)
     print("# %d killed in the middle, %d were done before; %d calls saw EINTR" % (done, late, b.eintr() - eintr))
     cycle(b.pid, verify=True)
     b.unharmed("after dump and restore")
+    assert not left, "%d of %d killed dumps have left something mapped: %s" % (len(left), done, left[0])
 
 
 def test_left_running():

@@ -9,7 +9,7 @@ after, sends SIGUSR1 and reads PASS.  A program may have lines of the form
     # restore: OPTIONS    more options for restore
     # refused: ID         dump must refuse with that error id, and do no harm
 
-Usage: run.py [--bin PROGRAM] [-n CYCLES] [-v] [NAME...]
+Usage: run.py [--bin PROGRAM] [--dumper PROGRAM] [--restorer PROGRAM] [-n CYCLES] [-v] [NAME...]
 """
 import argparse
 import ctypes
@@ -68,6 +68,31 @@ def wait_for(what, cond):
         time.sleep(0.005)
 
 
+def tree(pid):
+    """The pid and all its descendants."""
+    out = [pid]
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as f:
+            for child in f.read().split():
+                out += tree(int(child))
+    except FileNotFoundError:
+        pass
+    return out
+
+
+def asleep(pid):
+    """Does every task of the tree sleep?"""
+    for p in tree(pid):
+        try:
+            for t in os.listdir(f"/proc/{p}/task"):
+                with open(f"/proc/{p}/task/{t}/stat") as f:
+                    if f.read().rpartition(")")[2].split()[0] not in "SZT":
+                        return False
+        except FileNotFoundError:
+            return False
+    return True
+
+
 def read(path):
     try:
         with open(path, errors="replace") as f:
@@ -76,8 +101,8 @@ def read(path):
         return ""
 
 
-def tool(args, *words, ok=True):
-    p = subprocess.run([args.bin, *words], capture_output=True, text=True, timeout=TIMEOUT * 2,
+def tool(args, *words, ok=True, by=None):
+    p = subprocess.run([by or args.bin, *words], capture_output=True, text=True, timeout=TIMEOUT * 2,
                        stdin=subprocess.DEVNULL)
     reap()
     if (p.returncode == 0) != ok:
@@ -116,9 +141,9 @@ def cycle(args, opts, pid, work, n):
     before = os.path.join(work, f"before{n}.json")
     with open(before, "w") as f:
         f.write(tool(args, "state", str(pid), "--json"))
-    tool(args, "dump", "-t", str(pid), "-D", images, *opts["dump"])
+    tool(args, "dump", "-t", str(pid), "-D", images, *opts["dump"], by=args.dumper)
     wait_for("the dumped task is gone", lambda: not os.path.exists(f"/proc/{pid}"))
-    tool(args, "restore", "-d", "-D", images, *opts["restore"])
+    tool(args, "restore", "-d", "-D", images, *opts["restore"], by=args.restorer)
     wait_for("the restored task", lambda: alive(pid))
     after = os.path.join(work, f"after{n}.json")
     with open(after, "w") as f:
@@ -145,6 +170,8 @@ def run(args, path, work):
         wait_for("READY", lambda: "READY" in read(out) or not alive(pid))
         if not alive(pid):
             raise Failed("ended before READY: " + read(out))
+        wait_for("the program is at rest", lambda: asleep(pid))
+        time.sleep(0.02)
         if opts["refused"]:
             refused(args, opts, pid, work)
         else:
@@ -169,6 +196,8 @@ def run(args, path, work):
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--bin", default=os.path.join(HERE, "../../build/criu-lite"))
+    ap.add_argument("--dumper", help="another program with the same command line dumps")
+    ap.add_argument("--restorer", help="another program restores")
     ap.add_argument("-n", type=int, default=1, help="cycles for each program")
     ap.add_argument("-v", action="store_true", help="keep the directory of a failed test")
     ap.add_argument("--no-content", action="store_true",

@@ -1,0 +1,11 @@
+/* guardian - who takes out of the tasks what a killed tool has left there. */
+#ifndef CL_DUMP_GUARDIAN_H
+#define CL_DUMP_GUARDIAN_H
+
+#include "dump/ctx.h"
+
+int dump_guardian_start(struct dump_ctx *ctx);
+void dump_guardian_note(struct dump_ctx *ctx, pid_t pid);
+void dump_guardian_stop(struct dump_ctx *ctx);
+
+#endif
