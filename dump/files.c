@@ -257,6 +257,8 @@ static int list_fds(struct dump_ctx *ctx, struct pstree_item *it, int **fds, siz
 		}
 		(*fds)[(*n)++] = atoi(de->d_name);
 	}
+	ctx->files->fd_dir = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	ctx->files->fd_dir_of = ctx->files->fd_dir < 0 ? NULL : it;
 	closedir(dir);
 	return 0;
 }
@@ -282,6 +284,9 @@ static int dump_table(struct dump_ctx *ctx, struct pstree_item *it)
 
 		bad = bad ? bad : err;
 	}
+	close_owned(&ctx->files->fd_dir);
+	ctx->files->fd_dir = -1;
+	ctx->files->fd_dir_of = NULL;
 	free(cloexec);
 	free(fds);
 	return ret ? ret : bad;
@@ -357,7 +362,7 @@ static int files_init(struct dump_ctx *ctx)
 	struct dump_files *f = arena_new_of(ctx->arena, struct dump_files);
 	struct stat st;
 
-	f->scratch[0] = f->scratch[1] = -1;
+	f->scratch[0] = f->scratch[1] = f->fd_dir = -1;
 	f->last_table = 1; /* the number of this program's own table */
 	ctx->files = f;
 	if (mem < 0 || fstat(mem, &st) < 0)

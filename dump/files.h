@@ -38,6 +38,8 @@ struct dump_files {
 	uint32_t last_table;
 	uint32_t last_ghost;
 	uint32_t last_memfd;
+	int fd_dir; /* /proc/PID/fd of the task whose table is being read */
+	struct pstree_item *fd_dir_of;
 	int scratch[2]; /* a pipe of our own, for what is looked at and not taken */
 	bool kcmp_missing;
 };

@@ -45,10 +45,28 @@ static bool has_action(int sig)
 	return sig != SIGKILL && sig != SIGSTOP;
 }
 
-static size_t leader_calls(struct remote_call *c, unsigned long at)
+/**
+ * leader_answer_size - how much memory the answers take
+ *
+ * Return: bytes, to be aligned to 16.
+ */
+size_t leader_answer_size(void)
 {
-	struct remote_call *first = c;
+	return sizeof(struct leader_answer);
+}
 
+/**
+ * leader_calls - what the process itself is to be asked
+ * @calls: filled
+ * @at: where in its memory the answers go
+ *
+ * Return: how many calls.
+ */
+size_t leader_calls(struct remote_call calls[LEADER_CALLS], unsigned long at)
+{
+	struct remote_call *c = calls;
+
+	_Static_assert(NR_SIGNALS - 2 + NR_ASK <= LEADER_CALLS, "room for all calls");
 	for (int sig = 1; sig <= NR_SIGNALS; sig++)
 		if (has_action(sig))
 			*c++ = (struct remote_call){
@@ -74,7 +92,7 @@ static size_t leader_calls(struct remote_call *c, unsigned long at)
 	c[ASK_BRK] = (struct remote_call){ .nr = SYS_brk };
 	c[ASK_MEMBARRIER] = (struct remote_call){ .nr = SYS_membarrier,
 						  .args = { MEMBARRIER_GET_REGISTRATIONS } };
-	return (size_t)(c - first) + NR_ASK;
+	return (size_t)(c - calls) + NR_ASK;
 }
 
 static void sigactions(struct arena *a, TaskCoreEntry *tc, const struct kernel_action *act)
@@ -110,10 +128,21 @@ static ItimerEntry *itimer(struct arena *a, const struct itimerval *it)
 	return e;
 }
 
-static int leader_answered(struct dump_ctx *ctx, struct pstree_item *it,
-			   const struct remote_call *calls, size_t n, const struct leader_answer *a)
+/**
+ * leader_answered - what the process has answered, into its messages
+ * @ctx: the dump
+ * @it: the process
+ * @calls: the calls of leader_calls(), run
+ * @n: how many
+ * @answer: the memory that they have filled
+ *
+ * Return: 0 or -errno recorded.
+ */
+int leader_answered(struct dump_ctx *ctx, struct pstree_item *it, const struct remote_call *calls,
+		    size_t n, const void *answer)
 {
 	TaskCoreEntry *tc = item_core(it)->tc;
+	const struct leader_answer *a = answer;
 	const struct remote_call *c = calls + n - NR_ASK;
 	TaskTimersEntry *t = arena_new_of(ctx->arena, TaskTimersEntry);
 
@@ -140,34 +169,6 @@ static int leader_answered(struct dump_ctx *ctx, struct pstree_item *it,
 	if (tc->has_membarrier_registration_mask)
 		tc->membarrier_registration_mask = (uint32_t)c[ASK_MEMBARRIER].ret;
 	return 0;
-}
-
-/**
- * leader_ask - what only the process itself can tell
- * @ctx: the dump
- * @it: the process; its leader is attached to dump->remote
- *
- * Return: 0 or -errno recorded.
- */
-int leader_ask(struct dump_ctx *ctx, struct pstree_item *it)
-{
-	struct remote *r = it->dump->remote;
-	struct remote_call calls[NR_SIGNALS + NR_ASK];
-	struct leader_answer a;
-	unsigned long at = remote_alloc(r, sizeof(a), 16);
-	size_t n;
-	int ret;
-
-	if (!at)
-		return task_fail(ctx, it->pid, -ENOMEM, "remote call");
-	n = leader_calls(calls, at);
-	ret = remote_run(r, it->pid, calls, n, 0);
-	if (!ret)
-		ret = remote_read(r, at, &a, sizeof(a));
-	remote_reset(r);
-	if (ret)
-		return task_fail(ctx, it->pid, ret, "remote call");
-	return leader_answered(ctx, it, calls, n, &a);
 }
 
 /* A number alone in a file; 0: it is there, 1: it is not. */

@@ -72,8 +72,6 @@ static int task_collect(struct dump_ctx *ctx, struct pstree_item *it)
 	if (!ret)
 		ret = threads_ask(ctx, it);
 	if (!ret)
-		ret = leader_ask(ctx, it);
-	if (!ret)
 		ret = timers_ask(ctx, it);
 	return ret;
 }

@@ -21,7 +21,11 @@ int threads_ask(struct dump_ctx *ctx, struct pstree_item *it);
 
 /* leader.c: what one thread tells for its whole process. */
 int leader_collect(struct dump_ctx *ctx, struct pstree_item *it);
-int leader_ask(struct dump_ctx *ctx, struct pstree_item *it);
+#define LEADER_CALLS 72 /* as many as leader_calls() may fill in */
+size_t leader_calls(struct remote_call calls[LEADER_CALLS], unsigned long at);
+size_t leader_answer_size(void); /* bytes that the calls fill from @at on */
+int leader_answered(struct dump_ctx *ctx, struct pstree_item *it, const struct remote_call *calls,
+		    size_t n, const void *answer);
 
 /* timers.c */
 int timers_ask(struct dump_ctx *ctx, struct pstree_item *it);
@@ -39,15 +43,6 @@ int signals_pending(struct dump_ctx *ctx, pid_t tid, bool shared, SignalQueueEnt
 /* ids.c */
 int ids_collect(struct dump_ctx *ctx);
 void ids_inventory(struct dump_ctx *ctx);
-
-/* Calls that one thread is to run; the results come where the caller said. */
-struct ask {
-	struct remote_call *calls;
-	size_t n, room;
-};
-size_t ask_add(struct ask *a, long nr, unsigned long a0, unsigned long a1, unsigned long a2,
-	       unsigned long a3, unsigned long a4);
-void ask_free(struct ask *a);
 
 int task_fail_at(struct dump_ctx *ctx, pid_t tid, const char *file, int line, int err,
 		 const char *what);

@@ -235,46 +235,87 @@ static int thread_answered(struct dump_ctx *ctx, struct task_thread *t,
 	return 0;
 }
 
-/* Asks @n threads at once; what they answer lies in one array in their memory. */
-static int wave_ask(struct dump_ctx *ctx, struct pstree_item *it, struct task_thread *t, size_t n)
+/* Threads asked at once, and where their answers are. */
+struct wave {
+	struct pstree_item *it;
+	struct task_thread *t;
+	size_t n;
+	struct remote_call (*calls)[NR_ASK + LEADER_CALLS]; /* [0] also has the leader's */
+	size_t *nr_calls;
+	unsigned long at, leader_at; /* in their memory */
+	struct thread_answer *answers;
+};
+
+static int wave_start(struct dump_ctx *ctx, struct wave *w, size_t i)
 {
-	struct remote *r = it->dump->remote;
-	struct remote_call(*calls)[NR_ASK] = calloc(n, sizeof(*calls));
-	struct thread_answer *a = calloc(n, sizeof(*a));
-	unsigned long at = remote_alloc(r, n * sizeof(*a), 16);
-	size_t i, started;
-	int ret = 0, err;
+	struct remote *r = w->it->dump->remote;
+	pid_t tid = w->t[i].tid;
+	int ret = 0;
 
-	if (!calls || !a || !at)
-		ret = task_fail(ctx, it->pid, -ENOMEM, "remote call");
-	for (started = 0; started < n && !ret; started++) {
-		pid_t tid = t[started].tid;
+	thread_calls(w->calls[i], w->at + i * sizeof(*w->answers));
+	w->nr_calls[i] = NR_ASK;
+	if (tid == w->it->pid)
+		w->nr_calls[i] += leader_calls(w->calls[i] + NR_ASK, w->leader_at);
+	else
+		ret = remote_attach_thread(r, tid);
+	if (!ret)
+		ret = remote_start(r, tid, w->calls[i], w->nr_calls[i], 0);
+	return ret ? task_fail(ctx, tid, ret, "remote call") : 0;
+}
 
-		thread_calls(calls[started], at + started * sizeof(*a));
-		if (tid != it->pid)
-			ret = remote_attach_thread(r, tid);
-		if (!ret)
-			ret = remote_start(r, tid, calls[started], NR_ASK, 0);
-		if (ret)
-			task_fail(ctx, tid, ret, "remote call");
+static int wave_finish(struct dump_ctx *ctx, struct wave *w, size_t i)
+{
+	int ret = remote_finish(w->it->dump->remote, w->t[i].tid, w->calls[i], w->nr_calls[i], 0);
+
+	return ret ? task_fail(ctx, w->t[i].tid, ret, "remote call") : 0;
+}
+
+static int wave_answered(struct dump_ctx *ctx, struct wave *w)
+{
+	struct remote *r = w->it->dump->remote;
+	void *leader = NULL;
+	int ret = remote_read(r, w->at, w->answers, w->n * sizeof(*w->answers));
+
+	if (!ret && w->leader_at) {
+		leader = arena_alloc(ctx->arena, leader_answer_size());
+		ret = remote_read(r, w->leader_at, leader, leader_answer_size());
 	}
-	for (i = 0; i < started - (ret != 0 && started); i++) {
-		err = remote_finish(r, t[i].tid, calls[i], NR_ASK, 0);
-		if (err && !ret)
-			ret = task_fail(ctx, t[i].tid, err, "remote call");
+	if (ret)
+		return task_fail(ctx, w->it->pid, ret, "read answers");
+	for (size_t i = 0; i < w->n && !ret; i++)
+		ret = thread_answered(ctx, &w->t[i], w->calls[i], &w->answers[i]);
+	if (!ret && leader)
+		ret = leader_answered(ctx, w->it, w->calls[0] + NR_ASK, w->nr_calls[0] - NR_ASK,
+				      leader);
+	return ret;
+}
+
+/* Asks @n threads at once; what they answer lies in one array in their memory. */
+static int wave_ask(struct dump_ctx *ctx, struct wave *w)
+{
+	struct remote *r = w->it->dump->remote;
+	size_t started = 0;
+	int ret = 0, end = 0, err;
+
+	w->at = remote_alloc(r, w->n * sizeof(*w->answers), 16);
+	w->leader_at = w->t[0].tid == w->it->pid ? remote_alloc(r, leader_answer_size(), 16) : 0;
+	if (!w->at || (w->t[0].tid == w->it->pid && !w->leader_at))
+		ret = task_fail(ctx, w->it->pid, -ENOMEM, "remote call");
+	for (; started < w->n && !ret; started += !ret)
+		ret = wave_start(ctx, w, started);
+	for (size_t i = 0; i < started; i++) {
+		err = wave_finish(ctx, w, i);
+		end = end ? end : err;
 	}
-	if (!ret && (err = remote_read(r, at, a, n * sizeof(*a))))
-		ret = task_fail(ctx, it->pid, err, "read answers");
-	for (i = 0; i < n && !ret; i++)
-		ret = thread_answered(ctx, &t[i], calls[i], &a[i]);
+	ret = ret ? ret : end;
+	if (!ret)
+		ret = wave_answered(ctx, w);
 	remote_reset(r);
-	free(a);
-	free(calls);
 	return ret;
 }
 
 /**
- * threads_ask - what only the threads of a process can tell
+ * threads_ask - what only the threads of a process, and it itself, can tell
  * @ctx: the dump
  * @it: the process; its leader is attached to dump->remote
  *
@@ -282,12 +323,24 @@ static int wave_ask(struct dump_ctx *ctx, struct pstree_item *it, struct task_th
  */
 int threads_ask(struct dump_ctx *ctx, struct pstree_item *it)
 {
+	size_t most = it->nr_threads < WAVE ? it->nr_threads : WAVE;
+	struct wave w = {
+		.it = it,
+		.calls = calloc(most, sizeof(*w.calls)),
+		.nr_calls = calloc(most, sizeof(*w.nr_calls)),
+		.answers = calloc(most, sizeof(*w.answers)),
+	};
 	int ret = 0;
 
-	for (size_t i = 0; i < it->nr_threads && !ret; i += WAVE) {
-		size_t n = it->nr_threads - i;
-
-		ret = wave_ask(ctx, it, &it->threads[i], n < WAVE ? n : WAVE);
+	if (!w.calls || !w.nr_calls || !w.answers)
+		abort();
+	for (size_t i = 0; i < it->nr_threads && !ret; i += w.n) {
+		w.t = &it->threads[i];
+		w.n = it->nr_threads - i < WAVE ? it->nr_threads - i : WAVE;
+		ret = wave_ask(ctx, &w);
 	}
+	free(w.calls);
+	free(w.nr_calls);
+	free(w.answers);
 	return ret;
 }

@@ -33,7 +33,7 @@
 #define REMOTE_MAGIC 0x31656d657465726cul
 #define REMOTE_PAGE 4096ul
 #define REMOTE_SCRATCH (32 * REMOTE_PAGE)
-#define REMOTE_RECORDS 64 /* calls in a slot */
+#define REMOTE_RECORDS 96 /* calls in a slot */
 #define CAVE_MARGIN 64    /* zero bytes wanted before the cave too */
 
 struct cave_head {

@@ -18,7 +18,8 @@
 #define STOP_LIMIT_MS 5000
 #define HANDLER_DEPTH (1ul << 20) /* how far up the stack to look */
 #define HANDLER_CHUNK REMOTE_PAGE
-#define RETRY_MS 1000
+#define RETRY_FIRST_MS 5
+#define RETRY_LAST_MS 640
 
 struct rescue {
 	pid_t *tids; /* seized by us */
@@ -246,12 +247,12 @@ static int rescue_once(pid_t pid)
  */
 int remote_rescue(pid_t pid)
 {
-	struct backoff b;
-	int ret;
+	int ret = rescue_once(pid);
 
-	backoff_init(&b, RETRY_MS);
-	do {
+	/* Longer each time: on a busy machine the handler must come to run in between. */
+	for (long ms = RETRY_FIRST_MS; ret == -EAGAIN && ms <= RETRY_LAST_MS; ms *= 2) {
+		nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
 		ret = rescue_once(pid);
-	} while (ret == -EAGAIN && !backoff_pause(&b));
+	}
 	return ret;
 }
