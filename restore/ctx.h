@@ -114,7 +114,8 @@ int restore_shmem(struct restore_ctx *ctx);
 int restore_memory(struct restore_ctx *ctx);
 /* threads.c: threads, and everything that belongs to one. */
 int restore_threads(struct restore_ctx *ctx);
-/* files.c: gives back what the file types keep in the tool. */
+/* files.c: what the file types keep in the tool; files that are only mapped. */
 void restore_files_free(struct restore_ctx *ctx);
+int file_open_mapped(struct restore_ctx *ctx, struct file_desc *d, uint32_t flags);
 
 #endif

@@ -158,3 +158,26 @@ int file_params(struct file_desc *d, int fd, uint32_t flags, const FownEntry *fo
 		return file_fail(d, errno, "F_SETFL %#o", flags);
 	return 0;
 }
+
+/**
+ * file_open_mapped - open a file to map it
+ * @ctx: the run
+ * @d: its description, which may have been opened in another way
+ * @flags: access mode that the mapping needs
+ *
+ * Return: a descriptor that the caller closes, close-on-exec, or -errno, recorded.
+ */
+int file_open_mapped(struct restore_ctx *ctx, struct file_desc *d, uint32_t flags)
+{
+	int fd = -EOPNOTSUPP;
+
+	if (d->kind == FILE_KIND_reg)
+		fd = reg_open_path(d, (int)flags & O_ACCMODE);
+	else if (d->kind == FILE_KIND_memfd)
+		fd = memfd_open_inode(d, (int)flags & O_ACCMODE);
+	else
+		return engine_open_now(ctx, d);
+	if (fd < 0)
+		file_fail(d, -fd, "open to map it, flags %#o", flags);
+	return fd;
+}

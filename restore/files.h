@@ -67,4 +67,7 @@ int pipe_fill(struct file_desc *d, int fd, const struct pipe_content *c);
 /* types/reg.c */
 int reg_open_path(struct file_desc *d, int flags);
 
+/* types/memfd.c */
+int memfd_open_inode(struct file_desc *d, int flags);
+
 #endif

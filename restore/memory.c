@@ -29,6 +29,10 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
+
 /* Flags of the image that mmap(2) gets; locking is done after the fill. */
 #define MAP_KEPT                                                                                   \
 	(MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_HUGETLB |   \
@@ -54,6 +58,10 @@ static bool has_pages(const struct pstree_item *it, const VmaEntry *e, size_t *i
 	return *i < it->nr_runs && it->runs[*i].vaddr < e->end;
 }
 
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08
+#endif
+
 static void add_vma(struct batch *b, const struct pstree_item *it, size_t i, bool filled)
 {
 	const VmaEntry *e = it->vmas[i].e;
@@ -64,12 +72,18 @@ static void add_vma(struct batch *b, const struct pstree_item *it, size_t i, boo
 
 	if (fd >= 0)
 		flags &= ~MAP_ANONYMOUS;
+	if (e->has_extra && e->extra & VMA_EXTRA_DROPPABLE)
+		flags = (flags & ~MAP_PRIVATE) | MAP_DROPPABLE;
 	batch_add(b, "mmap", SYS_mmap, e->start, len, (unsigned long)prot, (unsigned long)flags,
 		  (unsigned long)fd, e->pgoff);
 	for (int advice = 0; e->has_madv && advice < 64; advice++)
 		if (e->madv & (1ull << advice))
 			batch_add(b, "madvise", SYS_madvise, e->start, len, (unsigned long)advice,
 				  0, 0, 0);
+	if (e->name)
+		batch_add(b, "name a mapping", SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME,
+			  e->start, len, batch_data(it->restore->remote, e->name, strlen(e->name) + 1),
+			  0);
 }
 
 /* Where the kernel's own pages begin; vvar stands before the vdso. */
@@ -164,7 +178,11 @@ static int seal_task(struct restore_ctx *ctx, struct pstree_item *it)
 			batch_add(&b, "mprotect", SYS_mprotect, e->start, e->end - e->start,
 				  e->prot, 0, 0, 0);
 		if (e->flags & MAP_LOCKED)
-			batch_add(&b, "mlock", SYS_mlock, e->start, e->end - e->start, 0, 0, 0, 0);
+			batch_add(&b, "mlock2", SYS_mlock2, e->start, e->end - e->start,
+				  e->has_extra && e->extra & VMA_EXTRA_ONFAULT ? MLOCK_ONFAULT : 0,
+				  0, 0, 0);
+		if (e->has_extra && e->extra & VMA_EXTRA_SEALED)
+			batch_add(&b, "mseal", SYS_mseal, e->start, e->end - e->start, 0, 0, 0, 0);
 	}
 	batch_add(&b, "close_range", SYS_close_range, (unsigned long)it->restore->service_fd_base,
 		  ~0U, 0, 0, 0, 0);

@@ -141,10 +141,12 @@ static int move_up(struct restore_task *rt, int fd)
 	return up < 0 ? -errno : up;
 }
 
+/* @vma says how a mapped file is to be opened; NULL: as its description says. */
 static int open_up(struct restore_ctx *ctx, struct pstree_item *me, struct file_desc *d,
-		   const char *what)
+		   const VmaEntry *vma, const char *what)
 {
-	int fd = engine_open_now(ctx, d);
+	int fd = vma && vma->has_fdflags ? file_open_mapped(ctx, d, vma->fdflags) :
+					   engine_open_now(ctx, d);
 
 	if (fd >= 0)
 		fd = move_up(me->restore, fd);
@@ -168,17 +170,18 @@ static int open_mapped(struct restore_ctx *ctx, struct pstree_item *me)
 		if (!me->vmas[i].file)
 			continue;
 		for (size_t k = i; k-- > 0 && *fd < 0;)
-			if (me->vmas[k].file == me->vmas[i].file)
+			if (me->vmas[k].file == me->vmas[i].file &&
+			    me->vmas[k].e->fdflags == me->vmas[i].e->fdflags)
 				*fd = me->restore->fds[k];
 		if (*fd < 0)
-			*fd = open_up(ctx, me, me->vmas[i].file, "mapped file");
+			*fd = open_up(ctx, me, me->vmas[i].file, me->vmas[i].e, "mapped file");
 		if (*fd < 0)
 			return *fd;
 	}
 	if (!exe)
 		return fail(ctx->report, "image-exe", 0, "pid %d: its executable, file id %u, is "
 			    "not in the image", me->pid, me->mm->exe_file_id);
-	me->restore->fds[me->nr_vmas] = open_up(ctx, me, exe, "executable");
+	me->restore->fds[me->nr_vmas] = open_up(ctx, me, exe, NULL, "executable");
 	return me->restore->fds[me->nr_vmas] < 0 ? me->restore->fds[me->nr_vmas] : 0;
 }
 

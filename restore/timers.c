@@ -73,6 +73,13 @@ static int create_timers(struct restore_ctx *ctx, struct pstree_item *it, const 
 	return ret;
 }
 
+/*
+ * A timer with an interval and nothing left has just expired: its signal is
+ * pending, and the kernel would have set it going again at delivery. Zero
+ * would stop it for good.
+ */
+#define SHORTEST_US 1
+
 static void add_itimer(struct batch *b, struct remote *r, int which, const ItimerEntry *e)
 {
 	struct itimerval v = {
@@ -80,6 +87,8 @@ static void add_itimer(struct batch *b, struct remote *r, int which, const Itime
 		.it_value = { (time_t)e->vsec, (suseconds_t)e->vusec },
 	};
 
+	if (!e->vsec && !e->vusec)
+		v.it_value.tv_usec = SHORTEST_US;
 	if (e->isec || e->iusec || e->vsec || e->vusec)
 		batch_add(b, "setitimer", SYS_setitimer, (unsigned long)which,
 			  batch_data(r, &v, sizeof(v)), 0, 0, 0, 0);
@@ -114,6 +123,8 @@ int timers_restore(struct restore_ctx *ctx, struct pstree_item *it)
 			.it_value = { (time_t)e->vsec, (long)e->vnsec },
 		};
 
+		if ((e->isec || e->insec) && !e->vsec && !e->vnsec)
+			v.it_value.tv_nsec = SHORTEST_US * 1000;
 		batch_add(&b, "timer_settime", SYS_timer_settime, e->it_id, 0,
 			  batch_data(r, &v, sizeof(v)), 0, 0, 0);
 	}

@@ -5,6 +5,7 @@
 #include "dump/files.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,8 @@ static int pidfd_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd
 		return file_blocker(ctx, fi, "pidfd-outside", EOPNOTSUPP,
 				    "a pidfd of pid %d, which is not in the tree", pid);
 	e->nspid = pid;
+	/* As pidfd_open(2) takes them. */
+	e->flags &= ~(uint32_t)O_ACCMODE;
 	e->ino = (uint32_t)fi->st.st_ino;
 	return 0;
 }

@@ -100,17 +100,32 @@ static int seal(struct file_desc *d, int fd, const MemfdInodeEntry *e)
 	return 0;
 }
 
+/**
+ * memfd_open_inode - open the file of a description
+ * @d: the description, a memfd
+ * @flags: for open(2)
+ *
+ * Return: a descriptor, close-on-exec, or -errno, not recorded.
+ */
+int memfd_open_inode(struct file_desc *d, int flags)
+{
+	const struct memfd_priv *p = file_desc_priv(d);
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", p->inode->shmem->fd);
+	fd = open(path, (flags & ~(O_CREAT | O_EXCL | O_TRUNC)) | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 static int memfd_open(struct file_desc *d, int *new_fd)
 {
 	const MemfdFileEntry *e = file_desc_entry(d);
 	struct memfd_priv *p = file_desc_priv(d);
-	cleanup_close int fd = -1;
-	char path[32];
+	cleanup_close int fd = memfd_open_inode(d, (int)e->flags);
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", p->inode->shmem->fd);
-	fd = open(path, (int)(e->flags & ~(O_CREAT | O_EXCL | O_TRUNC)) | O_CLOEXEC);
 	if (fd < 0)
-		return file_fail(d, errno, "open with flags %#o", e->flags);
+		return file_fail(d, -fd, "open with flags %#o", e->flags);
 	if (seal(d, p->inode->shmem->fd, p->inode->e) < 0)
 		return -1;
 	if (e->pos && lseek(fd, (off_t)e->pos, SEEK_SET) < 0)

@@ -32,7 +32,19 @@ class Program:
         self.dir = place(name)
         self.growing = os.path.join(self.dir, "out")
         getattr(self, name.replace("-", "_").replace("3", ""))()
+        self.known()
+
+    def known(self):
+        """The processes that stay: a shell starts others for a moment."""
+        time.sleep(0.3)
         self.pids = tree(self.pid)
+        time.sleep(0.3)
+        self.pids = [p for p in self.pids if stat(p) and stat(p)["comm"] != "sleep"]
+
+    def shape(self):
+        """Ids, names and number of threads of those, seen from outside."""
+        return [(p, stat(p)["comm"], stat(p)["pgid"], stat(p)["sid"], stat(p)["ppid"] if p != self.pid else 0,
+                 stat(p)["state"] in "TZ", len(os.listdir("/proc/%d/task" % p))) if stat(p) else (p, "gone") for p in self.pids]
 
     def bash(self):
         self.pid = start(["bash", "-c", script("bash")], cwd=self.dir)
@@ -47,13 +59,11 @@ class Program:
         self.pid = start(["perl", "-e", script("perl")], cwd=self.dir, log="err")
         filled(self.growing, 300)
         until("50 processes", 10, lambda: len(tree(self.pid)) >= 50)
-        time.sleep(0.3)
 
     def redis_server(self):
         self.growing = None
         self.pid = start(["redis-server", "--port", "0", "--unixsocket", self.dir + "/sock", "--save", "", "--dir", self.dir], cwd=self.dir)
         until("redis", 10, lambda: os.path.exists(self.dir + "/sock"))
-        time.sleep(0.3)
 
     def sqlite(self):
         self.growing = None
@@ -62,7 +72,7 @@ class Program:
         self.pid = start(["sqlite3", "-batch", "db"], cwd=self.dir, stdin=keep, env=dict(os.environ, SQLITE_TMPDIR=self.dir))
         os.write(keep, b"pragma temp_store=file; pragma cache_size=10; create temp table big as with recursive c(i) as "
                        b"(select 1 union all select i+1 from c where i<2000) select i, randomblob(1000) as b from c;\nselect 'done';\n")
-        filled(self.growing, 3)
+        filled(self.dir + "/out", 3)
 
     def gone(self):
         return not any(stat(p) for p in self.pids)

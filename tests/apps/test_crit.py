@@ -14,6 +14,12 @@ def crit(*args):
 def decodes(d):
     names = [f for f in os.listdir(d) if f.endswith(".img") and not f.startswith("pages-")]
     assert "inventory.img" in names and "pstree.img" in names and "files.img" in names
+    if not FULL:
+        # crit takes a while to start: three of each kind.
+        kinds = {}
+        for name in sorted(names):
+            kinds.setdefault(re.sub(r"-?[0-9a-f]*[0-9]+[0-9a-f]*", "", name), []).append(name)
+        names = [name for k in kinds.values() for name in k[:3]]
     for name in names + ["stats-dump"]:
         got = json.loads(crit("decode", "-i", os.path.join(d, name)))
         assert "magic" in got and "entries" in got, name
@@ -33,6 +39,23 @@ def agree_ps(d, tasks):
         assert str(t["ppid"]) == (above[depth - 1] if depth else "outside"), (line, t["ppid"])
         seen[pid] = True
     assert set(seen) == set(tasks), set(seen) ^ set(tasks)
+
+
+def without_zombies(d, tasks):
+    """crit x fds and mems end with a traceback at a zombie, which has no such images, in CRIU's directories too."""
+    dead = {int(p) for p, t in tasks.items() if t["state"] == "zombie"}
+    if not dead:
+        return d
+    new = images("living")
+    for name in os.listdir(d):
+        os.symlink(os.path.join(d, name), os.path.join(new, name))
+    os.unlink(new + "/pstree.img")
+    tree = json.loads(crit("decode", "-i", d + "/pstree.img"))
+    tree["entries"] = [e for e in tree["entries"] if e["pid"] not in dead]
+    with open(new + "/pstree.json", "w") as f:
+        json.dump(tree, f)
+    crit("encode", "-i", new + "/pstree.json", "-o", new + "/pstree.img")
+    return new
 
 
 def by_pid(text):
@@ -64,7 +87,7 @@ def agree_fds(d, tasks):
             if fd["kind"] == "reg" and "file" in fd:
                 assert fd["file"]["name"] == path, (pid, key, fd, path)
             if fd["kind"] in ("pipe", "fifo"):
-                assert path.startswith(fd["kind"]) or path.startswith("/"), (pid, key, fd, path)
+                assert path.lower().startswith(fd["kind"]) or path.startswith("/"), (pid, key, fd, path)
         assert numbers == set(fds), (pid, numbers ^ set(fds))
 
 
@@ -97,8 +120,9 @@ def reads(name):
     print("# %s: %d images" % (name, decodes(d)), flush=True)
     tasks = state(d)["tasks"]
     agree_ps(d, tasks)
-    agree_fds(d, tasks)
-    agree_mems(d, tasks)
+    living = without_zombies(d, tasks)
+    agree_fds(living, tasks)
+    agree_mems(living, tasks)
     restore(d)
     p.goes_on()
 

@@ -9,29 +9,38 @@ def criu(*args):
     assert p.returncode == 0, "%s %s: status %d\n%s\n%s%s" % (CRIU, " ".join(map(str, args)), p.returncode, p.stdout, p.stderr, logs(args))
 
 
+def ours_to_criu(p):
+    d, was = images("ours"), p.shape()
+    dump(p.pid, d)
+    until("the tree that we dumped to go", 5, p.gone)
+    criu("restore", "-D", d, "-d", "-o", "restore.log", "-v4")
+    p.goes_on()
+    assert p.shape() == was, "after CRIU's restore: %s, not %s" % (p.shape(), was)
+
+
+def criu_to_ours(p):
+    d, was = images("theirs"), p.shape()
+    criu("dump", "-t", p.pid, "-D", d, "-o", "dump.log", "-v4")
+    until("the tree that CRIU dumped to go", 5, p.gone)
+    restore(d)
+    p.goes_on()
+    assert p.shape() == was, "after our restore: %s, not %s" % (p.shape(), was)
+
+
 def exchange(name):
     if not CRIU:
         raise Skip("needs CRIU=PROGRAM, a CRIU 4.2")
     # CRIU keeps what it knows of the kernel in /run, and this mount namespace is our own.
     ctypes.CDLL(None).mount(b"run", b"/run", b"tmpfs", 0, b"mode=755")
-    p = Program(name)
     for i in range(count("EXCHANGES", 1, 5)):
-        ours, theirs = images("ours"), images("theirs")
-        shape = lambda: sorted((q, stat(q)["pgid"], stat(q)["sid"], stat(q)["comm"], len(os.listdir("/proc/%d/task" % q)))
-                               for q in tree(p.pid) if alive(q) and stat(q)["comm"] != "sleep")
-        was = shape()
-        dump(p.pid, ours)
-        until("the tree that we dumped to go", 5, p.gone)
-        criu("restore", "-D", ours, "-d", "-o", "restore.log", "-v4")
-        p.goes_on()
-        assert shape() == was, "after CRIU's restore: %s, not %s" % (shape(), was)
-        p.pids = tree(p.pid)
-        criu("dump", "-t", p.pid, "-D", theirs, "-o", "dump.log", "-v4")
-        until("the tree that CRIU dumped to go", 5, p.gone)
-        restore(theirs)
-        p.goes_on()
-        assert shape() == was, "after our restore: %s, not %s" % (shape(), was)
-        p.pids = tree(p.pid)
+        for steps in ((ours_to_criu,), (criu_to_ours,), (ours_to_criu, criu_to_ours) * 2):
+            p = Program(name)
+            for step in steps:
+                try:
+                    step(p)
+                except AssertionError as e:
+                    raise AssertionError("%s of %s: %s" % (step.__name__, " ".join(s.__name__ for s in steps), e)) from None
+            stop_all()
 
 
 def test_bash():
