@@ -105,13 +105,26 @@ static int read_task(struct copy *c, const struct copy_src *s, char *buf, struct
 	return 0;
 }
 
+/* A piece of an object by way of a task that has it mapped. */
+static int read_mapped(const struct dump_shmem *m, char *buf, uint64_t offset, size_t len)
+{
+	struct iovec to = { buf, len };
+	struct iovec from = { (void *)(uintptr_t)(m->start + offset - m->pgoff), len };
+	ssize_t got = process_vm_readv(m->it->pid, &to, 1, &from, 1, 0);
+
+	if (got == (ssize_t)len)
+		return 0;
+	return got < 0 ? -errno : -EFAULT;
+}
+
 static int read_shmem(struct copy *c, const struct copy_src *s, char *buf, const struct iovec *from,
 		      size_t n)
 {
 	for (; n; n--, from++) {
 		uint64_t at = (uintptr_t)from->iov_base, rest = s->shm->size - at;
 		size_t have = rest < from->iov_len ? (size_t)rest : from->iov_len;
-		int ret = pread_all(s->shm->fd, buf, have, (off_t)at);
+		int ret = s->via ? read_mapped(s->via, buf, at, have)
+				 : pread_all(s->shm->fd, buf, have, (off_t)at);
 
 		if (ret)
 			return copy_fail(c, s, ret, "read", at);

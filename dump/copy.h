@@ -12,7 +12,8 @@
 struct copy_src {
 	struct pstree_item *it; /* NULL: a shared object */
 	struct shmem *shm;
-	int out; /* pages file; -1 if only checksums are wanted */
+	const struct dump_shmem *via; /* where the object is mapped; NULL: it is open */
+	int out;                      /* pages file; -1 if only checksums are wanted */
 	uint32_t pages_id;
 	const struct page_run *runs;
 	size_t nr_runs;

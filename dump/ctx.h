@@ -43,6 +43,14 @@ struct dump_task {
 	struct remote_where where;   /* hints for remote_open(), from the memory map */
 };
 
+/* Where a shared object is mapped, for who may not open it. */
+struct dump_shmem {
+	struct shmem *shm;
+	const struct pstree_item *it;
+	uint64_t start, pgoff, len; /* the largest mapping of it, in bytes */
+	struct dump_shmem *next;
+};
+
 /* Where the components of the XSAVE area lie, by number. */
 struct dump_xsave {
 	uint32_t at[16], size[16];
@@ -59,6 +67,7 @@ struct dump_ctx {
 	bool write;          /* false for `state` */
 	struct image_dir *images;
 	struct dump_files *files; /* dump/files.c's own */
+	struct dump_shmem *shmems;
 	struct dump_xsave *xsave; /* once it is known */
 	SeccompEntry *seccomp;    /* the filters of all tasks, or NULL */
 	struct proc_text text;    /* for whoever reads a file of /proc */

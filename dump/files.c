@@ -16,158 +16,22 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "kernel/kcmp.h"
 #include "kernel/sockdiag.h"
 
-#define FILE_TYPE(name, fd_type, field, msg) extern const struct file_dump_ops name##_dump_ops;
-#include "model/file_types.def"
-#undef FILE_TYPE
-
-const struct file_dump_ops *const file_dump_ops[FILE_KINDS] = {
-#define FILE_TYPE(name, fd_type, field, msg) [FILE_KIND_##name] = &name##_dump_ops,
-#include "model/file_types.def"
-#undef FILE_TYPE
-};
-
-/**
- * file_seen - what a type remembers of the tree so far
- * @ctx: the dump
- * @kind: the type
- * @key: its own key, an inode number as a rule
- *
- * Return: what file_see() was given, or NULL.
- */
-void *file_seen(const struct dump_ctx *ctx, enum file_kind kind, uint64_t key)
+/* Most of what a child has it got from its parent, under the same number: one kcmp(2) tells. */
+static struct file_desc *inherited(struct dump_ctx *ctx, const struct pstree_item *it, int fd)
 {
-	return idmap_get(&ctx->files->seen[kind], key);
-}
+	const struct pstree_item *p = it->parent;
+	struct file *fp = p && p->fdt ? fd_getfile(p->fdt, fd) : NULL;
+	struct file_desc *d = fp ? fp->f_desc : NULL;
 
-/**
- * file_see - remember something for the rest of this dump
- * @ctx: the dump
- * @kind: the type
- * @key: its own key
- * @what: not NULL, from the arena
- */
-void file_see(struct dump_ctx *ctx, enum file_kind kind, uint64_t key, void *what)
-{
-	idmap_put(&ctx->files->seen[kind], key, what);
-}
-
-/**
- * file_side_put - one entry for an image that goes with the files
- * @ctx: the dump; nothing is written for a mere state
- * @k: the image; it has no number in its name
- * @m: the entry
- * @raw: payload after it, or NULL
- * @len: its bytes
- *
- * Return: 0 or -errno, recorded.
- */
-int file_side_put(struct dump_ctx *ctx, enum image_kind k, const ProtobufCMessage *m,
-		  const void *raw, size_t len)
-{
-	struct image_writer **w = &ctx->files->side[k];
-	int ret = 0;
-
-	if (!ctx->write)
-		return 0;
-	if (!*w)
-		ret = image_create(w, ctx->images, k, 0);
-	if (!ret)
-		ret = image_put(*w, m);
-	if (!ret && len)
-		ret = image_put_raw(*w, raw, len);
-	return ret;
-}
-
-static void msg_set_u32(ProtobufCMessage *m, const char *name, uint32_t val)
-{
-	const ProtobufCFieldDescriptor *f =
-		protobuf_c_message_descriptor_get_field_by_name(m->descriptor, name);
-
-	if (f && f->label == PROTOBUF_C_LABEL_REQUIRED && f->type == PROTOBUF_C_TYPE_UINT32)
-		memcpy((char *)m + f->offset, &val, sizeof(val));
-}
-
-/**
- * file_desc_make - a new description with the fields that all types have
- * @ctx: the dump
- * @kind: its type
- * @fi: where it was found
- *
- * Return: the description; its message has id, flags and owner.
- */
-struct file_desc *file_desc_make(struct dump_ctx *ctx, enum file_kind kind,
-				 const struct fd_info *fi)
-{
-	const ProtobufCMessageDescriptor *md = file_types[kind].msg;
-	ProtobufCMessage *m = arena_alloc(ctx->arena, md->sizeof_message);
-	const ProtobufCFieldDescriptor *f;
-	struct file_desc *d;
-
-	protobuf_c_message_init(md, m);
-	d = file_desc_new(ctx->tree, kind, m);
-	msg_set_u32(m, "id", d->id);
-	msg_set_u32(m, "flags", fi->flags);
-	f = protobuf_c_message_descriptor_get_field_by_name(md, "fown");
-	if (f) {
-		FownEntry *fown = arena_new_of(ctx->arena, FownEntry);
-
-		fown_entry__init(fown);
-		if (fi->local >= 0)
-			file_fown(fi, fown);
-		memcpy((char *)m + f->offset, &fown, sizeof(fown));
-	}
-	d->dump = arena_new_of(ctx->arena, struct file_desc_dump);
-	d->dump->fi = *fi;
-	d->dump->fi.local = -1;
-	return d;
-}
-
-static const char *unknown_kind(const struct fd_info *fi)
-{
-	switch (fi->st.st_mode & S_IFMT) {
-	case S_IFSOCK:
-		return "a socket of a family that";
-	case S_IFCHR:
-		return "a character device that";
-	case S_IFBLK:
-		return "a block device that";
-	default:
-		return "a kind of file that";
-	}
-}
-
-/**
- * file_probe - the first type that knows a file describes it
- * @ctx: the dump
- * @fi: the file; its descriptor moves into the description if the type keeps it
- *
- * Return: the description, or NULL with the cause recorded.
- */
-struct file_desc *file_probe(struct dump_ctx *ctx, struct fd_info *fi)
-{
-	for (int k = 0; k < FILE_KINDS; k++) {
-		const struct file_dump_ops *ops = file_dump_ops[k];
-		struct file_desc *d;
-
-		if (!ops->probe(ctx, fi))
-			continue;
-		d = file_desc_make(ctx, k, fi);
-		if (ops->dump(ctx, d, fi) < 0)
-			return NULL;
-		if (ops->finish && ops->keep)
-			d->dump->fi.local = take_fd(&fi->local);
-		return d;
-	}
-	file_blocker(ctx, fi, "file-kind", EOPNOTSUPP, "%s this version does not know",
-		     unknown_kind(fi));
-	return NULL;
+	if (fp)
+		FRELE(fp);
+	return d && file_same(ctx, it->pid, fd, p->pid, fd) == 0 ? d : NULL;
 }
 
 static int dump_one(struct dump_ctx *ctx, struct pstree_item *it, int pidfd, int fd, bool cloexec)
@@ -175,6 +39,7 @@ static int dump_one(struct dump_ctx *ctx, struct pstree_item *it, int pidfd, int
 	struct fd_info fi = { .task = it, .fd = fd, .local = -1, .mnt_id = -1 };
 	struct file *larval;
 	struct known_file *k;
+	struct file_desc *d;
 	int got, ret;
 	bool found;
 
@@ -182,11 +47,15 @@ static int dump_one(struct dump_ctx *ctx, struct pstree_item *it, int pidfd, int
 	if (ret || got != fd)
 		return fail(ctx->report, "file-table", ret ? -ret : EBADF,
 			    "pid %d: descriptor %d has no place in the table", it->pid, fd);
-	ret = file_info_get(ctx, &fi, pidfd);
-	k = ret ? NULL : file_known(ctx, &fi, &found);
-	if (k && !found)
-		k->d = file_probe(ctx, &fi);
-	if (!k || !k->d || !fle_merge(k->d, it->fdt, fd, cloexec ? FD_CLOEXEC : 0, larval)) {
+	d = inherited(ctx, it, fd);
+	if (!d) {
+		ret = file_info_get(ctx, &fi, pidfd);
+		k = ret ? NULL : file_known(ctx, &fi, &found);
+		if (k && !found)
+			k->d = file_probe(ctx, &fi);
+		d = k ? k->d : NULL;
+	}
+	if (!d || !fle_merge(d, it->fdt, fd, cloexec ? FD_CLOEXEC : 0, larval)) {
 		fdremove(it->fdt, fd);
 		closef(larval, NULL);
 		ret = ret ? ret : -EOPNOTSUPP;
@@ -320,8 +189,8 @@ static int share_table(struct dump_ctx *ctx, struct table_order *o, struct pstre
 		else
 			lo = mid + 1;
 	}
-	o->items = o->items ? o->items : arena_array(ctx->arena, struct pstree_item *,
-						      ctx->tree->nr_items);
+	o->items = o->items ? o->items
+			    : arena_array(ctx->arena, struct pstree_item *, ctx->tree->nr_items);
 	memmove(&o->items[lo + 1], &o->items[lo], (o->n - lo) * sizeof(*o->items));
 	o->items[lo] = it;
 	o->n++;
@@ -356,6 +225,27 @@ static void read_locks(struct dump_files *f)
 		fclose(in);
 }
 
+/* So many looks into fdinfo cost less than /proc/locks, which waits for an RCU grace period. */
+#define LOCK_LOOKS 1000
+
+/**
+ * file_may_be_locked - is it worth looking for locks in a file's fdinfo?
+ * @ctx: the dump
+ * @ino: its inode number
+ *
+ * Return: false if no lock exists on an inode of that number.
+ */
+bool file_may_be_locked(const struct dump_ctx *ctx, ino_t ino)
+{
+	struct dump_files *f = ctx->files;
+
+	if (++f->lock_looks < LOCK_LOOKS)
+		return true;
+	if (f->lock_looks == LOCK_LOOKS)
+		read_locks(f);
+	return idmap_get(&f->locked, ino);
+}
+
 static int files_init(struct dump_ctx *ctx)
 {
 	cleanup_close int mem = memfd_create("probe", MFD_CLOEXEC);
@@ -373,7 +263,6 @@ static int files_init(struct dump_ctx *ctx)
 	f->pipe_dev = st.st_dev;
 	if (stat("/proc/self/ns/net", &st) == 0)
 		f->netns = st.st_ino;
-	read_locks(f);
 	return 0;
 }
 

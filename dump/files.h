@@ -26,10 +26,11 @@ struct known_file {
 
 /* dump_ctx.files */
 struct dump_files {
-	struct idmap by_key;            /* struct known_file trees */
-	struct idmap by_path;           /* struct path_file: exe, cwd, root and mapped files */
-	struct idmap seen[FILE_KINDS];  /* what a type remembers by inode or the like */
-	struct idmap locked;            /* inodes that /proc/locks names */
+	struct idmap by_key;           /* struct known_file trees */
+	struct idmap by_path;          /* struct path_file: exe, cwd, root and mapped files */
+	struct idmap seen[FILE_KINDS]; /* what a type remembers by inode or the like */
+	struct idmap locked;           /* inodes that /proc/locks names */
+	unsigned int lock_looks;       /* into fdinfo, before that map is filled */
 	struct image_writer *side[IMAGE_KINDS];
 	struct sockdiag *sockdiag;
 	dev_t pipe_dev;  /* st_dev of every pipe that has no name */
@@ -42,6 +43,7 @@ struct dump_files {
 	struct pstree_item *fd_dir_of;
 	int scratch[2]; /* a pipe of our own, for what is looked at and not taken */
 	bool kcmp_missing;
+	bool blocked; /* a file is a blocker: those that refer to it need not say so too */
 };
 
 /* files.c */
@@ -51,6 +53,7 @@ int file_side_put(struct dump_ctx *ctx, enum image_kind k, const ProtobufCMessag
 		  const void *raw, size_t len);
 struct file_desc *file_desc_make(struct dump_ctx *ctx, enum file_kind kind,
 				 const struct fd_info *fi);
+bool file_may_be_locked(const struct dump_ctx *ctx, ino_t ino);
 struct file_desc *file_probe(struct dump_ctx *ctx, struct fd_info *fi);
 
 /* files_info.c */

@@ -28,7 +28,10 @@ static int same_by_query(struct dump_ctx *ctx, pid_t pid_a, int fd_a, pid_t pid_
 	int ret = x < 0 || y < 0 ? -1 : fcntl(x, F_DUPFD_QUERY, y);
 
 	/* Any order does, as long as it is the same each time. */
-	return ret < 0 ? -errno : ret ? 0 : pid_a < pid_b || (pid_a == pid_b && fd_a < fd_b) ? 1 : 2;
+	return ret < 0                                            ? -errno
+	       : ret                                              ? 0
+	       : pid_a < pid_b || (pid_a == pid_b && fd_a < fd_b) ? 1
+								  : 2;
 }
 
 /**

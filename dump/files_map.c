@@ -77,17 +77,15 @@ static void link_open(struct fd_info *fi, const char *name)
 	fi->local = openat(fi->task->dump->proc_fd, name,
 			   content ? O_RDONLY | O_CLOEXEC | O_NONBLOCK : O_PATH | O_CLOEXEC);
 	if (fi->local < 0)
-		fi->local = openat(AT_FDCWD, fi->link,
-				   content ? O_RDONLY | O_CLOEXEC | O_NONBLOCK :
-					     O_PATH | O_CLOEXEC);
+		fi->local =
+			openat(AT_FDCWD, fi->link,
+			       content ? O_RDONLY | O_CLOEXEC | O_NONBLOCK : O_PATH | O_CLOEXEC);
 }
 
 static struct file_desc *link_desc(struct dump_ctx *ctx, struct pstree_item *it, const char *name,
 				   uint32_t flags)
 {
-	struct fd_info fi = {
-		.task = it, .fd = -1, .local = -1, .mnt_id = -1, .flags = flags
-	};
+	struct fd_info fi = { .task = it, .fd = -1, .local = -1, .mnt_id = -1, .flags = flags };
 	struct path_file *p;
 
 	if (link_info(ctx, &fi, name))

@@ -104,6 +104,6 @@ int file_where_gone(struct dump_ctx *ctx, struct file_desc *d, const struct fd_i
 			    "this name was deleted or replaced, the file has %lu others; "
 			    "%s",
 			    (unsigned long)fi->st.st_nlink,
-			    ctx->opts->link_remap ? "--link-remap is not supported by this version" :
-						    "such a file needs --link-remap");
+			    ctx->opts->link_remap ? "--link-remap is not supported by this version"
+						  : "such a file needs --link-remap");
 }

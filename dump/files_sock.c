@@ -99,7 +99,8 @@ static int dump_filter(struct dump_ctx *ctx, const struct fd_info *fi, SkOptsEnt
 	if (getsockopt(fi->local, SOL_SOCKET, SO_GET_FILTER, NULL, &n) < 0 || !n)
 		return 0;
 	if (n > BPF_MAXINSNS)
-		return file_blocker(ctx, fi, "sock-filter", E2BIG, "a filter of %u instructions", n);
+		return file_blocker(ctx, fi, "sock-filter", E2BIG, "a filter of %u instructions",
+				    n);
 	o->so_filter = arena_array(ctx->arena, uint64_t, n);
 	if (getsockopt(fi->local, SOL_SOCKET, SO_GET_FILTER, o->so_filter, &n) < 0)
 		return file_blocker(ctx, fi, "sock-filter", errno, "SO_GET_FILTER");

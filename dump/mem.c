@@ -116,6 +116,15 @@ static int item_scan(struct dump_ctx *ctx, struct pstree_item *it)
 	return 0;
 }
 
+/* An object that we may not open: all that is mapped of it, as holes cannot be seen. */
+static void shmem_whole(struct dump_ctx *ctx, struct shmem *s, const struct dump_shmem *m)
+{
+	arena_push(ctx->arena, s->runs, s->nr_runs) = (struct page_run){
+		.vaddr = m->pgoff, .pages = m->len / PAGE_BYTES, .flags = PE_PRESENT
+	};
+	ctx->stats->shpages_scanned += m->len / PAGE_BYTES;
+}
+
 static int shmem_scan(struct dump_ctx *ctx, struct shmem *s)
 {
 	uint64_t size = (s->size + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1), offset = 0;
@@ -176,6 +185,7 @@ static int batch_add(struct batch *b, struct pstree_item *it, struct shmem *shm)
 		return ret;
 	s = &b->srcs[b->n];
 	*s = (struct copy_src){ .it = it, .shm = shm, .out = -1, .pages_id = ++b->last_id };
+	s->via = shm && shm->fd < 0 ? shmem_mapped(ctx, shm) : NULL;
 	s->runs = it ? it->runs : shm->runs;
 	s->nr_runs = it ? it->nr_runs : shm->nr_runs;
 	for (size_t i = 0; i < s->nr_runs; i++)
@@ -221,9 +231,14 @@ int dump_pages(struct dump_ctx *ctx)
 			ret = batch_add(b, it, NULL);
 	}
 	list_for_each(shm, &ctx->tree->shmems, list) {
-		if (ret || shm->fd < 0)
+		const struct dump_shmem *m = shm->fd < 0 ? shmem_mapped(ctx, shm) : NULL;
+
+		if (ret || (shm->fd < 0 && !m))
 			continue;
-		ret = shmem_scan(ctx, shm);
+		if (m)
+			shmem_whole(ctx, shm, m);
+		else
+			ret = shmem_scan(ctx, shm);
 		if (!ret)
 			ret = batch_add(b, NULL, shm);
 	}

@@ -40,11 +40,13 @@ void dump_thaw(struct dump_ctx *ctx)
 		struct dump_task *t = it->dump;
 
 		dump_task_release(ctx, it);
-		for (size_t i = 0; i < t->nr_threads; i++)
-			if (t->threads[i].attached) {
-				ptrace_detach(t->threads[i].tid, 0);
-				t->threads[i].attached = false;
-			}
+		/* The leader last: if the process has been killed it waits for the others. */
+		for (size_t i = t->nr_threads; i--;) {
+			if (t->threads[i].attached &&
+			    ptrace_detach(t->threads[i].tid, 0) == -ESRCH)
+				waitpid(t->threads[i].tid, NULL, __WALL | WNOHANG);
+			t->threads[i].attached = false;
+		}
 	}
 	if (!ctx->thaw_ns && ctx->stop_ns)
 		ctx->thaw_ns = backoff_now();

@@ -121,7 +121,7 @@ static int thread_seize(struct freeze *f, struct pstree_item *it, pid_t tid)
 	return ret == -ESRCH ? 0 : ret;
 }
 
-/* A thread does not stop: 0 to wait on, or -errno recorded. */
+/* A thread does not stop: 0 to wait on, FREEZE_GONE, or -errno recorded. */
 static int thread_late(struct freeze *f, struct pstree_item *it, pid_t tid)
 {
 	struct dump_ctx *ctx = f->ctx;
@@ -146,6 +146,9 @@ static int thread_late(struct freeze *f, struct pstree_item *it, pid_t tid)
 			    "pid %d: thread %d waits in vfork() for a child that has not called "
 			    "execve() yet; try again later",
 			    it->pid, tid);
+	/* A dead leader shows only when all its threads have been taken note of. */
+	if (state == 'Z' || state == 'X')
+		return FREEZE_GONE;
 	if (backoff_now() < ctx->deadline_ns)
 		return 0;
 	return fail(ctx->report, "task-stuck", ETIMEDOUT,

@@ -19,7 +19,8 @@
 #include "kernel/kcmp.h"
 #include "kernel/ptrace.h"
 
-#define WAVE 512 /* threads that are asked at a time: their answers fit the work area */
+#define LATE_MS 200 /* for threads whose answers are of no use any more */
+#define WAVE 512    /* threads that are asked at a time: their answers fit the work area */
 
 /* What a thread answers, in its own memory. */
 struct thread_answer {
@@ -263,11 +264,21 @@ static int wave_start(struct dump_ctx *ctx, struct wave *w, size_t i)
 	return ret ? task_fail(ctx, tid, ret, "remote call") : 0;
 }
 
-static int wave_finish(struct dump_ctx *ctx, struct wave *w, size_t i)
+/* Waits for the first @n threads. The leader comes last: its death shows after all others'. */
+static int wave_finish(struct dump_ctx *ctx, struct wave *w, size_t n)
 {
-	int ret = remote_finish(w->it->dump->remote, w->t[i].tid, w->calls[i], w->nr_calls[i], 0);
+	struct remote *r = w->it->dump->remote;
+	int ret = 0;
 
-	return ret ? task_fail(ctx, w->t[i].tid, ret, "remote call") : 0;
+	while (n-- && !ret) {
+		ret = remote_finish(r, w->t[n].tid, w->calls[n], w->nr_calls[n], 0);
+		if (ret)
+			task_fail(ctx, w->t[n].tid, ret, "remote call");
+	}
+	/* Nothing that the rest may say will be of use. */
+	if (ret)
+		remote_set_limit(r, LATE_MS);
+	return ret;
 }
 
 static int wave_answered(struct dump_ctx *ctx, struct wave *w)
@@ -295,7 +306,7 @@ static int wave_ask(struct dump_ctx *ctx, struct wave *w)
 {
 	struct remote *r = w->it->dump->remote;
 	size_t started = 0;
-	int ret = 0, end = 0, err;
+	int ret = 0, end;
 
 	w->at = remote_alloc(r, w->n * sizeof(*w->answers), 16);
 	w->leader_at = w->t[0].tid == w->it->pid ? remote_alloc(r, leader_answer_size(), 16) : 0;
@@ -303,10 +314,9 @@ static int wave_ask(struct dump_ctx *ctx, struct wave *w)
 		ret = task_fail(ctx, w->it->pid, -ENOMEM, "remote call");
 	for (; started < w->n && !ret; started += !ret)
 		ret = wave_start(ctx, w, started);
-	for (size_t i = 0; i < started; i++) {
-		err = wave_finish(ctx, w, i);
-		end = end ? end : err;
-	}
+	if (ret)
+		remote_set_limit(r, LATE_MS);
+	end = ret ? 0 : wave_finish(ctx, w, started);
 	ret = ret ? ret : end;
 	if (!ret)
 		ret = wave_answered(ctx, w);

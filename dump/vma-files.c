@@ -22,25 +22,20 @@ static int map_open(const struct pstree_item *it, const struct vma *v)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Our own descriptor of a shared object, once; it takes CAP_CHECKPOINT_RESTORE. */
-static int shmem_open(struct dump_ctx *ctx, struct pstree_item *it, const struct vma *v)
+/*
+ * Our own descriptor of a shared object, once. Without CAP_CHECKPOINT_RESTORE
+ * it is read where it is mapped.
+ */
+static void shmem_open(struct pstree_item *it, const struct vma *v)
 {
 	struct shmem *s = v->shmem;
 	struct stat st;
-	int fd;
 
 	if (s->fd >= 0)
-		return 0;
-	fd = map_open(it, v);
-	if (fd < 0)
-		return fail(ctx->report, "shared-memory", -fd,
-			    "pid %d: open shared memory at %llx by /proc/%d/map_files; it takes "
-			    "CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN",
-			    it->pid, (unsigned long long)v->e->start, it->pid);
-	s->fd = fd;
-	if (fstat(fd, &st) == 0)
+		return;
+	s->fd = map_open(it, v);
+	if (s->fd >= 0 && fstat(s->fd, &st) == 0)
 		s->size = (uint64_t)st.st_size;
-	return 0;
 }
 
 /* The file of the mapping before: a program's segments lie side by side. */
@@ -109,7 +104,7 @@ int dump_vma_files(struct dump_ctx *ctx)
 			struct vma *v = &it->vmas[i];
 
 			if (v->shmem)
-				ret = shmem_open(ctx, it, v);
+				shmem_open(it, v);
 			else if (v->e->status & (VMA_FILE_PRIVATE | VMA_FILE_SHARED))
 				ret = vma_file(ctx, it, v, &last);
 			bad = bad ? bad : ret;

@@ -168,14 +168,44 @@ static void vma_hint(struct vma_walk *w, const struct smaps_vma *s, const VmaEnt
 	w->last_end = s->end;
 }
 
+/**
+ * shmem_mapped - the largest mapping of a shared object
+ * @ctx: the dump
+ * @shm: the object
+ *
+ * Return: where it is, or NULL: it is not mapped.
+ */
+struct dump_shmem *shmem_mapped(const struct dump_ctx *ctx, const struct shmem *shm)
+{
+	struct dump_shmem *m = ctx->shmems;
+
+	while (m && m->shm != shm)
+		m = m->next;
+	return m;
+}
+
 static void vma_shmem(const struct vma_walk *w, struct vma *v, const struct smaps_vma *s)
 {
-	uint64_t end = s->pgoff + (s->end - s->start);
+	uint64_t len = s->end - s->start;
+	struct dump_shmem *m;
 
 	v->shmem = pstree_shmem(w->ctx->tree, s->ino);
 	v->e->shmid = s->ino;
-	if (v->shmem->size < end)
-		v->shmem->size = end;
+	if (v->shmem->size < s->pgoff + len)
+		v->shmem->size = s->pgoff + len;
+	m = shmem_mapped(w->ctx, v->shmem);
+	if (!m) {
+		m = arena_new_of(w->ctx->arena, struct dump_shmem);
+		m->shm = v->shmem;
+		m->next = w->ctx->shmems;
+		w->ctx->shmems = m;
+	}
+	if (m->len >= len)
+		return;
+	m->it = w->it;
+	m->start = s->start;
+	m->pgoff = s->pgoff;
+	m->len = len;
 }
 
 /* A number that neighbours have in common if they map the same file under the same name. */

@@ -8,6 +8,6 @@
 
 #include "dump/ctx.h"
 
-int dump_vma_files(struct dump_ctx *ctx);
+struct dump_shmem *shmem_mapped(const struct dump_ctx *ctx, const struct shmem *shm);
 
 #endif

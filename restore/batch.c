@@ -99,6 +99,38 @@ int batch_run(struct restore_ctx *ctx, struct remote *r, pid_t tid, struct batch
 	return ret < 0 ? ret : batch_finish(ctx, r, tid, b);
 }
 
+/* Alignment of what one call refers to may cost so much. */
+#define ROOM_SLACK 64
+
+/**
+ * batch_room - see that batch_data() has room for what the next call refers to
+ * @ctx: the run
+ * @r: the address space; no other thread of it has a batch with data under way
+ * @tid: the thread
+ * @b: the calls so far; if there is no room they are run, and it begins anew
+ * @size: bytes
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int batch_room(struct restore_ctx *ctx, struct remote *r, pid_t tid, struct batch *b, size_t size)
+{
+	int ret;
+
+	size += ROOM_SLACK;
+	if (remote_left(r) >= size)
+		return 0;
+	ret = batch_run(ctx, r, tid, b);
+	if (ret < 0)
+		return ret;
+	b->n = 0;
+	remote_reset(r);
+	if (remote_left(r) < size)
+		return fail(ctx->report, "no-room", E2BIG,
+			    "thread %d: %zu bytes for one system call are more than there is room for",
+			    tid, size);
+	return 0;
+}
+
 /**
  * batch_data - bytes that a call refers to, put into the remote work area
  * @r: the address space

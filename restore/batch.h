@@ -19,6 +19,7 @@ void batch_add(struct batch *b, const char *what, long nr, unsigned long a0, uns
 int batch_run(struct restore_ctx *ctx, struct remote *r, pid_t tid, struct batch *b);
 int batch_start(struct restore_ctx *ctx, struct remote *r, pid_t tid, struct batch *b);
 int batch_finish(struct restore_ctx *ctx, struct remote *r, pid_t tid, struct batch *b);
+int batch_room(struct restore_ctx *ctx, struct remote *r, pid_t tid, struct batch *b, size_t size);
 unsigned long batch_data(struct remote *r, const void *data, size_t size);
 
 #endif

@@ -133,9 +133,59 @@ static void check_cpu(struct restore_ctx *ctx, const struct pstree_item *it)
 	}
 }
 
+/* Threads of the image get privileges from us, and cannot get rid of what we cannot. */
+static void check_own_bounds(struct restore_ctx *ctx)
+{
+	bool bound = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
+	struct pstree_item *it;
+
+	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == 2)
+		log_warn(ctx->report, "this program runs under a seccomp filter, which every "
+				      "restored task inherits");
+	list_for_each (it, &ctx->tree->items, list)
+		for (size_t i = 0; bound && item_alive(it) && i < it->nr_threads; i++) {
+			const CredsEntry *c = it->threads[i].core->thread_core->creds;
+
+			if (c->has_no_new_privs && c->no_new_privs)
+				continue;
+			fail(ctx->report, "capability", EPERM,
+			     "this program has no_new_privs set, which restored tasks would inherit "
+			     "and pid %d does not have",
+			     it->pid);
+			return;
+		}
+}
+
+/* Entries of a saved auxiliary vector; kernels have room for some 50. */
+#define AUXV_MAX 1024
+
+/* Parts of an address space that only CRIU's images can have. */
+static void check_memory(struct restore_ctx *ctx, const struct pstree_item *it)
+{
+	const uint32_t kinds = VMA_AREA_SYSVIPC | VMA_AREA_SOCKET | VMA_AREA_AIORING |
+			       VMA_AREA_SHSTK | VMA_AREA_UPROBES;
+
+	if (it->mm->n_aios)
+		fail(ctx->report, "image-vma", EOPNOTSUPP,
+		     "pid %d has a context for asynchronous I/O (io_setup), which is not supported",
+		     it->pid);
+	if (it->mm->n_mm_saved_auxv > AUXV_MAX)
+		fail(ctx->report, "image-vma", E2BIG, "pid %d: an auxiliary vector of %zu words",
+		     it->pid, it->mm->n_mm_saved_auxv);
+	for (size_t i = 0; i < it->nr_vmas; i++) {
+		const VmaEntry *e = it->vmas[i].e;
+
+		if (e->status & kinds)
+			fail(ctx->report, "image-vma", EOPNOTSUPP,
+			     "pid %d: the mapping at %#llx is of a kind (status %#x) that is not "
+			     "supported",
+			     it->pid, (unsigned long long)e->start, e->status & kinds);
+	}
+}
+
 /**
  * restore_check - everything that can be known to fail
- * @ctx: the run; the tree is loaded, helpers are not planned yet
+ * @ctx: the run; the tree is loaded and planned
  *
  * Return: 0, or -EINVAL with every obstacle recorded.
  */
@@ -146,11 +196,13 @@ int restore_check(struct restore_ctx *ctx)
 
 	check_pids(ctx);
 	check_privileges(ctx);
+	check_own_bounds(ctx);
 	list_for_each (it, &ctx->tree->items, list) {
 		if (!item_alive(it))
 			continue;
 		check_limits(ctx, it);
 		check_cpu(ctx, it);
+		check_memory(ctx, it);
 	}
 	vdso_check(ctx);
 	return report_count(ctx->report) > before ? -EINVAL : 0;

@@ -4,14 +4,17 @@
  * again: a tree of the tool's own user needs no privilege here.
  *
  * Order: bounding set and groups first, ids while SECBIT_NO_SETUID_FIXUP keeps
- * the capabilities, then the saved securebits, and the capability sets last
- * but for the ambient one. See capabilities(7).
+ * the capabilities, then the ambient set, the saved securebits, and the other
+ * capability sets last. See capabilities(7).
  */
 #include "restore/creds.h"
 
 #include <errno.h>
+#include <grp.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -65,13 +68,68 @@ static bool same_ids(const CredsEntry *c)
 	       c->egid == eg && c->sgid == sg && c->fsgid == eg;
 }
 
-static bool same_groups(const CredsEntry *c)
+/**
+ * creds_same_groups - does the calling process have these supplementary groups?
+ * @c: credentials of the image
+ *
+ * Return: true if it has them, in this order.
+ */
+bool creds_same_groups(const CredsEntry *c)
 {
-	gid_t own[1024];
-	int n = getgroups(1024, own);
+	int n = getgroups(0, NULL);
+	bool same = false;
+	gid_t *own;
 
-	return n >= 0 && (size_t)n == c->n_groups &&
-	       (n == 0 || memcmp(own, c->groups, (size_t)n * sizeof(*own)) == 0);
+	if (n < 0 || (size_t)n != c->n_groups)
+		return false;
+	own = calloc((size_t)n + 1, sizeof(*own));
+	if (own && getgroups(n, own) == n)
+		same = n == 0 || memcmp(own, c->groups, (size_t)n * sizeof(*own)) == 0;
+	free(own);
+	return same;
+}
+
+/* Threads have the groups of their leader, which has set them before: see task_misc(). */
+static bool leader_groups(const struct pstree_item *it, const CredsEntry *c)
+{
+	const CredsEntry *l = item_core(it)->thread_core->creds;
+
+	return l && l->n_groups == c->n_groups &&
+	       (!c->n_groups ||
+		memcmp(l->groups, c->groups, c->n_groups * sizeof(*c->groups)) == 0);
+}
+
+/**
+ * creds_groups_size - room that the groups of a thread take in the work area
+ * @it: its process
+ * @t: the thread
+ *
+ * Return: bytes; 0 if the thread has those of its leader.
+ */
+size_t creds_groups_size(const struct pstree_item *it, const struct task_thread *t)
+{
+	const CredsEntry *c = t->core->thread_core->creds;
+
+	return !c || leader_groups(it, c) ? 0 : c->n_groups * sizeof(*c->groups);
+}
+
+static int add_groups(struct restore_ctx *ctx, struct batch *b, struct remote *r,
+		      const struct pstree_item *it, const struct task_thread *t)
+{
+	const CredsEntry *c = t->core->thread_core->creds;
+	size_t size = c->n_groups * sizeof(*c->groups);
+	unsigned long at = 0;
+	int ret;
+
+	if (leader_groups(it, c))
+		return 0;
+	ret = batch_room(ctx, r, t->tid, b, size);
+	if (ret < 0)
+		return ret;
+	if (size && !(at = batch_data(r, c->groups, size)))
+		return fail(ctx->report, "remote-call", ENOMEM, "thread %d: work area", t->tid);
+	batch_add(b, "setgroups", SYS_setgroups, c->n_groups, at, 0, 0, 0, 0);
+	return 0;
 }
 
 static void add_ids(struct batch *b, const CredsEntry *c, uint32_t own_secbits)
@@ -84,8 +142,8 @@ static void add_ids(struct batch *b, const CredsEntry *c, uint32_t own_secbits)
 	batch_add(b, "setfsuid", SYS_setfsuid, c->fsuid, 0, 0, 0, 0, 0);
 }
 
-static int add_caps(struct restore_ctx *ctx, struct batch *b, struct remote *r, pid_t tid,
-		    const struct caps *c)
+static int add_capset(struct restore_ctx *ctx, struct batch *b, struct remote *r, pid_t tid,
+		      const struct caps *c)
 {
 	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct d[2] = {
@@ -97,11 +155,31 @@ static int add_caps(struct restore_ctx *ctx, struct batch *b, struct remote *r, 
 	if (!hp || !dp)
 		return fail(ctx->report, "remote-call", ENOMEM, "thread %d: work area", tid);
 	batch_add(b, "capset", SYS_capset, hp, dp, 0, 0, 0, 0);
-	for (int cap = 0; cap < 64; cap++)
-		if (c->amb & (1ull << cap))
+	return 0;
+}
+
+/*
+ * Ambient capabilities must be permitted and inheritable, and a securebit may
+ * forbid to raise them: they come before the saved securebits. The effective
+ * ones go last, since securebits need CAP_SETPCAP.
+ */
+static int add_ambient(struct restore_ctx *ctx, struct batch *b, struct remote *r, pid_t tid,
+		       const struct caps *own, const struct caps *saved)
+{
+	struct caps wide = { .inh = saved->inh, .prm = own->prm, .eff = own->eff };
+	int ret;
+
+	if (own->amb & ~saved->amb)
+		batch_add(b, "ambient capabilities", SYS_prctl, PR_CAP_AMBIENT,
+			  PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0, 0);
+	if (!saved->amb)
+		return 0;
+	ret = add_capset(ctx, b, r, tid, &wide);
+	for (int cap = 0; cap < 64 && ret >= 0; cap++)
+		if (saved->amb & (1ull << cap))
 			batch_add(b, "ambient capability", SYS_prctl, PR_CAP_AMBIENT,
 				  PR_CAP_AMBIENT_RAISE, (unsigned long)cap, 0, 0, 0);
-	return 0;
+	return ret;
 }
 
 /**
@@ -109,11 +187,13 @@ static int add_caps(struct restore_ctx *ctx, struct batch *b, struct remote *r, 
  * @ctx: the run
  * @b: the thread's batch
  * @r: its address space
+ * @it: its process
  * @t: the thread
  *
  * Return: 0 or -errno, recorded.
  */
-int creds_add(struct restore_ctx *ctx, struct batch *b, struct remote *r, const struct task_thread *t)
+int creds_add(struct restore_ctx *ctx, struct batch *b, struct remote *r,
+	      const struct pstree_item *it, const struct task_thread *t)
 {
 	const CredsEntry *c = t->core->thread_core->creds;
 	struct caps own, saved;
@@ -142,16 +222,15 @@ int creds_add(struct restore_ctx *ctx, struct batch *b, struct remote *r, const 
 		if (own.bnd & ~saved.bnd & (1ull << cap))
 			batch_add(b, "drop from the bounding set", SYS_prctl, PR_CAPBSET_DROP,
 				  (unsigned long)cap, 0, 0, 0, 0);
-	if (!same_groups(c)) {
-		unsigned long at = batch_data(r, c->groups, c->n_groups * sizeof(*c->groups) + 4);
-
-		batch_add(b, "setgroups", SYS_setgroups, c->n_groups, at, 0, 0, 0, 0);
-	}
+	if ((ret = add_groups(ctx, b, r, it, t)) < 0)
+		return ret;
 	if (ids)
 		add_ids(b, c, secbits);
+	if (caps && (ret = add_ambient(ctx, b, r, t->tid, &own, &saved)) < 0)
+		return ret;
 	if (ids || secbits != c->secbits)
 		batch_add(b, "securebits", SYS_prctl, PR_SET_SECUREBITS, c->secbits, 0, 0, 0, 0);
-	if (caps && (ret = add_caps(ctx, b, r, t->tid, &saved)) < 0)
+	if (caps && (ret = add_capset(ctx, b, r, t->tid, &saved)) < 0)
 		return ret;
 	if (c->has_no_new_privs && c->no_new_privs)
 		batch_add(b, "no_new_privs", SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0);

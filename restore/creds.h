@@ -4,6 +4,9 @@
 
 #include "restore/batch.h"
 
-int creds_add(struct restore_ctx *ctx, struct batch *b, struct remote *r, const struct task_thread *t);
+bool creds_same_groups(const CredsEntry *c);
+size_t creds_groups_size(const struct pstree_item *it, const struct task_thread *t);
+int creds_add(struct restore_ctx *ctx, struct batch *b, struct remote *r,
+	      const struct pstree_item *it, const struct task_thread *t);
 
 #endif

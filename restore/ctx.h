@@ -19,11 +19,13 @@
 /* Where a task being restored has got to; moves forward only. */
 enum restore_phase {
 	RST_NONE,
-	RST_BORN,   /* runs, dies with its parent */
+	RST_MAKING, /* its midwife is about to clone it: a process of that pid may be a stranger */
+	RST_BORN,   /* runs, dies with its parent: from here on its pid is ours */
 	RST_FORKED, /* in its session, its children forked */
 	RST_GROUP,  /* in its process group */
 	RST_FILES,  /* every fle of this task restored */
 	RST_PARKED, /* all C code done, waits to be traced */
+	RST_REAPED, /* a helper that its parent has waited for: its pid is free */
 };
 
 /* How a task comes into its session: see plan.c. */
@@ -53,6 +55,10 @@ struct restore_task {
 	bool subreaper;              /* takes over adopted children meanwhile */
 	unsigned long area;    /* where remote code is mapped in this task, free in the image too */
 	struct remote *remote;
+	struct arena *arena;        /* the run's */
+	int uffd, uffd_remote;      /* userfaultfd: ours, and its number in the task; -1 for none */
+	const struct vma **uffd_vmas; /* the mappings that it has */
+	size_t nr_uffd_vmas;
 	int seccomp_shared; /* how many of the oldest filters all threads share */
 	int *fds; /* shared: descriptor numbers by vma, then the executable's; set by the task */
 	int service_fd_base;   /* first number above all of the task's own descriptors */
@@ -72,8 +78,8 @@ struct restore_ctx {
 	pid_t tool;                    /* our own pid */
 	int was_subreaper;
 	pid_t guardian;
-	int guardian_pipe;
-	uint64_t deadline_ns;          /* CLOCK_MONOTONIC */
+	unsigned long long since;      /* nothing that we have made is older: ticks since boot */
+	uint64_t deadline_ns;          /* CLOCK_MONOTONIC; for waiting, not for moving pages */
 };
 
 static inline uint64_t restore_now(void)
@@ -82,6 +88,15 @@ static inline uint64_t restore_now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* How long a wait may still take, in milliseconds; never so short that it cannot succeed. */
+static inline unsigned restore_left_ms(const struct restore_ctx *ctx)
+{
+	uint64_t now = restore_now(), left = ctx->deadline_ns > now ? ctx->deadline_ns - now : 0;
+
+	left /= 1000000;
+	return left < 200 ? 200 : left > 3600000 ? 3600000 : (unsigned)left;
 }
 
 /* check.c: all that can be known to fail before the first process is made. */
@@ -93,12 +108,14 @@ int restore_plan(struct restore_ctx *ctx);
 /* guardian.c: kills what was born if the tool dies before the commit. */
 int restore_guardian_start(struct restore_ctx *ctx);
 void restore_guardian_stop(struct restore_ctx *ctx);
+void restore_end_task(const struct restore_ctx *ctx, const struct pstree_item *it);
 /* shared.c: phases, events and failure between the tasks. */
 int restore_shared_new(struct restore_ctx *ctx);
 void restore_shared_free(struct restore_ctx *ctx);
 void restore_set_phase(struct restore_ctx *ctx, const struct pstree_item *it, enum restore_phase p);
 enum restore_phase restore_get_phase(const struct restore_ctx *ctx, const struct pstree_item *it);
 int restore_wait_phase(struct restore_ctx *ctx, const struct pstree_item *it, enum restore_phase p);
+bool restore_task_ended(pid_t pid);
 void restore_abort(struct restore_ctx *ctx);
 /* fork.c: the tree is born; every task ends parked. */
 int restore_fork(struct restore_ctx *ctx);

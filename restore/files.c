@@ -40,8 +40,8 @@ void restore_files_free(struct restore_ctx *ctx)
 
 	if (!f)
 		return;
-	for (struct ghost *g = f->ghosts; g; g = g->next)
-		close_owned(&g->fd);
+	for (size_t i = 0; i < f->nr_tool_fds; i++)
+		close_owned(f->tool_fds[i]);
 	for (int i = 0; i < FILE_KINDS; i++)
 		idmap_free(&f->seen[i]);
 	for (int i = 0; i < IMAGE_KINDS; i++)
@@ -49,6 +49,19 @@ void restore_files_free(struct restore_ctx *ctx)
 	idmap_free(&f->remaps);
 	sockdiag_close(f->sockdiag);
 	ctx->files = NULL;
+}
+
+/**
+ * file_keep - a descriptor of the tool that types need in the tasks
+ * @t: the tree
+ * @fd: the variable that holds it; closed in the tool by restore_files_free()
+ */
+void file_keep(const struct pstree *t, int *fd)
+{
+	struct restore_files *f = restore_files(t);
+
+	arena_push(t->arena, f->tool_fds, f->nr_tool_fds) = fd;
+	engine_service(engine_ctx(t), fd);
 }
 
 /**

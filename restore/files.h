@@ -20,7 +20,8 @@ struct ghost {
 	struct ghost *next; /* restore_files.ghosts */
 	uint32_t id;
 	int fd;
-	struct file_desc *tmpfile; /* @fd is this description itself, made with O_TMPFILE; or NULL */
+	struct file_desc
+		*tmpfile; /* @fd is this description itself, made with O_TMPFILE; or NULL */
 };
 
 /* What was in a pipe or FIFO. */
@@ -40,6 +41,8 @@ struct restore_files {
 	struct idmap content[IMAGE_KINDS]; /* of side images, by the id in the entry */
 	struct idmap remaps;               /* RemapFilePathEntry by orig_id */
 	struct ghost *ghosts;
+	int **tool_fds; /* variables of descriptors that types keep in the tool */
+	size_t nr_tool_fds;
 	struct sockdiag *sockdiag; /* as of before the restore */
 };
 
@@ -47,6 +50,7 @@ struct restore_files {
 struct restore_files *restore_files(const struct pstree *t);
 void *rfile_seen(const struct pstree *t, enum file_kind kind, uint64_t key);
 void rfile_see(const struct pstree *t, enum file_kind kind, uint64_t key, void *what);
+void file_keep(const struct pstree *t, int *fd);
 int file_params(struct file_desc *d, int fd, uint32_t flags, const FownEntry *fown);
 int file_side_load(const struct pstree *t, enum image_kind k,
 		   const ProtobufCMessageDescriptor *desc,

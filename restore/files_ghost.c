@@ -180,11 +180,11 @@ static int set_attributes(struct file_desc *d, int fd, const GhostFileEntry *e)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (e->atim)
-		when[0] = (struct timespec){ (time_t)e->atim->tv_sec,
-					     (long)e->atim->tv_usec * 1000 };
+		when[0] =
+			(struct timespec){ (time_t)e->atim->tv_sec, (long)e->atim->tv_usec * 1000 };
 	if (e->mtim)
-		when[1] = (struct timespec){ (time_t)e->mtim->tv_sec,
-					     (long)e->mtim->tv_usec * 1000 };
+		when[1] =
+			(struct timespec){ (time_t)e->mtim->tv_sec, (long)e->mtim->tv_usec * 1000 };
 	if (chown(path, e->uid, e->gid) < 0 || chmod(path, e->mode & 07777) < 0)
 		return file_fail(d, errno, "owner and mode of the deleted file");
 	if (utimensat(AT_FDCWD, path, when, 0) < 0)
@@ -209,8 +209,8 @@ static int make_ghost(struct pstree *t, struct file_desc *d, struct ghost *g)
 		ret = file_fail(d, EBADMSG, "ghost-file-%x.img is empty", g->id);
 	e = (const GhostFileEntry *)m;
 	if (ret > 0) {
-		g->fd = g->tmpfile && S_ISREG(e->mode) ? make_tmpfile(g->tmpfile) :
-							 make_node(d, reg->name, e, g->id);
+		g->fd = g->tmpfile && S_ISREG(e->mode) ? make_tmpfile(g->tmpfile)
+						       : make_node(d, reg->name, e, g->id);
 		ret = g->fd < 0 ? g->fd : 0;
 	}
 	if (!ret && S_ISREG(e->mode))
@@ -282,11 +282,9 @@ int file_ghost_prepare(struct pstree *t, struct file_desc *d)
 	*g = (struct ghost){ .next = f->ghosts, .id = e->remap_id, .fd = -1 };
 	g->tmpfile = find_tmpfile(t, g->id);
 	f->ghosts = g;
+	file_keep(t, &g->fd);
 	ret = make_ghost(t, d, g);
-	if (ret)
-		return ret < -1 ? ret : -EIO;
-	engine_service(engine_ctx(t), &g->fd);
-	return 0;
+	return ret == -1 ? -EIO : ret;
 }
 
 /**

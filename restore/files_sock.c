@@ -95,9 +95,9 @@ static int set_extra(struct file_desc *d, int fd, const SkOptsEntry *o)
 	return 0;
 }
 
-#define OPT(field, name)                                                                   \
-	if (o->has_##field && sock_set(d, fd, SOL_SOCKET, name, o->field, #name) < 0)      \
-		return -1
+#define OPT(field, name)                                                              \
+	if (o->has_##field && sock_set(d, fd, SOL_SOCKET, name, o->field, #name) < 0) \
+	return -1
 
 static int set_flags(struct file_desc *d, int fd, const SkOptsEntry *o)
 {
@@ -115,8 +115,7 @@ static int set_flags(struct file_desc *d, int fd, const SkOptsEntry *o)
 	OPT(so_oobinline, SO_OOBINLINE);
 	OPT(reuseaddr, SO_REUSEADDR);
 	OPT(so_reuseport, SO_REUSEPORT);
-	if (o->has_so_linger &&
-	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) < 0)
+	if (o->has_so_linger && setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) < 0)
 		return file_fail(d, errno, "SO_LINGER");
 	return 0;
 }

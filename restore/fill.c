@@ -19,16 +19,18 @@
 #include "base/fd.h"
 #include "image/image.h"
 #include "restore/ctx.h"
+#include "restore/uffd.h"
 
 #define PIECE      ((size_t)4 << 20)
 #define BUFFER     ((size_t)256 << 10)
 #define PARALLEL   ((uint64_t)2 << 20) /* less than this is not worth a thread */
 #define MAX_WORKER 16
 
-/* A piece of a run; pid 0: into our own mapping at vaddr. */
+/* A piece of a run; pid 0: into a file of ours, vaddr is the position there. */
 struct piece {
 	pid_t pid;
-	int fd;
+	int to;   /* the file of ours, or the task's userfaultfd, or -1: written */
+	int from; /* pages file */
 	uint64_t vaddr, len, offset;
 };
 
@@ -52,31 +54,60 @@ static int put_slow(const struct piece *p, uint64_t at, const char *buf, size_t 
 	return fd < 0 ? -errno : pwrite_all(fd, buf, len, (off_t)at);
 }
 
-static int put(const struct piece *p, uint64_t at, char *buf, size_t len)
+static int put(const struct piece *p, uint64_t at, const void *buf, size_t len)
 {
-	struct iovec local = { buf, len }, remote = { (void *)at, len };
+	struct iovec local = { (void *)buf, len }, remote = { (void *)at, len };
 
+	if (!p->pid)
+		return pwrite_all(p->to, buf, len, (off_t)at);
+	if (p->to >= 0)
+		return uffd_copy(p->to, at, buf, len);
 	if (process_vm_writev(p->pid, &local, 1, &remote, 1, 0) == (ssize_t)len)
 		return 0;
 	return put_slow(p, at, buf, len);
 }
 
-static int fill_piece(struct fill *f, const struct piece *p, char *buf)
+/*
+ * Straight from the page cache: the kernel reads the mapping, so that a file
+ * that gets shorter meanwhile gives -EFAULT here and no signal.
+ */
+static int put_mapped(const struct piece *p)
+{
+	void *at = mmap(NULL, p->len, PROT_READ, MAP_SHARED | MAP_POPULATE, p->from,
+			(off_t)p->offset);
+	int ret;
+
+	if (at == MAP_FAILED)
+		return -errno;
+	ret = put(p, p->vaddr, at, p->len);
+	munmap(at, p->len);
+	return ret;
+}
+
+static int put_buffered(const struct piece *p, char *buf)
 {
 	for (uint64_t done = 0; done < p->len;) {
 		size_t n = p->len - done < BUFFER ? p->len - done : BUFFER;
-		char *to = p->pid ? buf : (char *)(p->vaddr + done);
-		int ret = pread_all(p->fd, to, n, (off_t)(p->offset + done));
+		int ret = pread_all(p->from, buf, n, (off_t)(p->offset + done));
 
+		if (ret >= 0)
+			ret = put(p, p->vaddr + done, buf, n);
 		if (ret < 0)
-			return fail(f->ctx->report, "image-pages", -ret,
-				    "read %zu bytes of pages at %llu", n,
-				    (unsigned long long)(p->offset + done));
-		if (p->pid && (ret = put(p, p->vaddr + done, buf, n)) < 0)
-			return fail(f->ctx->report, "fill", -ret, "pid %d: write %zu bytes at %#llx",
-				    p->pid, n, (unsigned long long)(p->vaddr + done));
+			return ret;
 		done += n;
 	}
+	return 0;
+}
+
+static int fill_piece(struct fill *f, const struct piece *p, char *buf)
+{
+	int ret = p->len > BUFFER ? put_mapped(p) : put_buffered(p, buf);
+
+	if (ret < 0)
+		return fail(f->ctx->report, "fill", -ret,
+			    "pid %d: %llu bytes of pages at %llu to %#llx", p->pid,
+			    (unsigned long long)p->len, (unsigned long long)p->offset,
+			    (unsigned long long)p->vaddr);
 	return 0;
 }
 
@@ -102,6 +133,7 @@ static void *fill_worker(void *arg)
 static void fill_run(struct fill *f)
 {
 	pthread_t workers[MAX_WORKER];
+	uint64_t start = restore_now();
 	cpu_set_t cpus;
 	int n = 0, want = 1;
 
@@ -112,40 +144,53 @@ static void fill_run(struct fill *f)
 	fill_worker(f);
 	while (n-- > 0)
 		pthread_join(workers[n], NULL);
+	/* Moving bytes is work, not waiting: it does not count. */
+	f->ctx->deadline_ns += restore_now() - start;
 }
 
-/* Pages that the kernel itself maps are compared, not written: see vdso_check(). */
-static size_t skip_kernel_pages(struct restore_ctx *ctx, const struct pstree_item *it,
-				struct page_run **out)
+static void add_pieces(struct fill *f, struct piece whole)
 {
-	struct page_run *runs = NULL;
-	size_t n = 0, v = 0;
+	uint64_t end = whole.vaddr + whole.len;
+
+	for (struct piece p = whole; p.vaddr < end; p.vaddr += p.len, p.offset += p.len) {
+		p.len = end - p.vaddr < PIECE ? end - p.vaddr : PIECE;
+		arena_push(f->ctx->arena, f->pieces, f->n) = p;
+		f->total += p.len;
+	}
+}
+
+/*
+ * The runs of a task, cut where a mapping ends. Pages that the kernel itself
+ * maps have been compared (see vdso_check()) and are not written.
+ */
+static void add_task(struct fill *f, const struct pstree_item *it, int from)
+{
+	size_t v = 0;
 
 	for (size_t i = 0; i < it->nr_runs; i++) {
 		const struct page_run *r = &it->runs[i];
+		uint64_t at = r->vaddr, end = at + r->pages * 4096, stop;
 
-		while (v < it->nr_vmas && it->vmas[v].e->end <= r->vaddr)
-			v++;
-		if (v == it->nr_vmas || !(it->vmas[v].e->status & (VMA_AREA_VDSO | VMA_AREA_VVAR)))
-			arena_push(ctx->arena, runs, n) = *r;
-	}
-	*out = runs;
-	return n;
-}
+		for (; at < end; at = stop) {
+			const VmaEntry *e;
 
-static void add_runs(struct fill *f, pid_t pid, int fd, uint64_t base, const struct page_run *runs,
-		     size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		uint64_t len = runs[i].pages * 4096;
-
-		for (uint64_t off = 0; off < len; off += PIECE) {
-			struct piece p = { pid, fd, base + runs[i].vaddr + off,
-					   len - off < PIECE ? len - off : PIECE,
-					   runs[i].offset + off };
-
-			arena_push(f->ctx->arena, f->pieces, f->n) = p;
-			f->total += p.len;
+			while (v < it->nr_vmas && it->vmas[v].e->end <= at)
+				v++;
+			/* The loader has seen to it that pages lie in mappings. */
+			if (v == it->nr_vmas)
+				return;
+			e = it->vmas[v].e;
+			stop = e->end < end ? e->end : end;
+			if (e->status & (VMA_AREA_VDSO | VMA_AREA_VVAR))
+				continue;
+			add_pieces(f, (struct piece){
+					      .pid = it->pid,
+					      .to = uffd_has(it, &it->vmas[v]) ? it->restore->uffd : -1,
+					      .from = from,
+					      .vaddr = at,
+					      .len = stop - at,
+					      .offset = r->offset + (at - r->vaddr),
+				      });
 		}
 	}
 }
@@ -163,17 +208,15 @@ int fill_tree(struct restore_ctx *ctx)
 	int *fds = arena_array(ctx->arena, int, ctx->tree->nr_items), n = 0, ret = 0;
 
 	list_for_each (it, &ctx->tree->items, list) {
-		struct page_run *runs;
 		uint64_t size;
-		size_t nr;
 
 		if (!item_alive(it) || !it->nr_runs)
 			continue;
 		ret = image_pages_open(ctx->images, it->pages_id, &fds[n], &size);
 		if (ret < 0)
 			break;
-		nr = skip_kernel_pages(ctx, it, &runs);
-		add_runs(&f, it->pid, fds[n++], 0, runs, nr);
+		uffd_open(ctx, it);
+		add_task(&f, it, fds[n++]);
 	}
 	if (ret >= 0) {
 		fill_run(&f);
@@ -181,46 +224,56 @@ int fill_tree(struct restore_ctx *ctx)
 	}
 	while (n-- > 0)
 		close(fds[n]);
+	list_for_each (it, &ctx->tree->items, list)
+		if (item_alive(it) && it->restore->uffd >= 0)
+			uffd_close(ctx, it);
 	ctx->stats->pages_restored += f.total / 4096;
 	return ret;
+}
+
+/* The object is made by a mapping, whose link in /proc is a descriptor of it. */
+static int open_shmem(struct restore_ctx *ctx, struct shmem *s)
+{
+	uint64_t size = (s->size + 4095) & ~(uint64_t)4095;
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char path[64];
+
+	if (at == MAP_FAILED)
+		return fail(ctx->report, "no-memory", errno, "shared memory of %llu bytes",
+			    (unsigned long long)s->size);
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)at,
+		 (unsigned long)at + size);
+	s->fd = open(path, O_RDWR | O_CLOEXEC);
+	if (s->fd < 0)
+		fail(ctx->report, "shmem", errno,
+		     "open shared memory through /proc/self/map_files (needs "
+		     "CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN)");
+	munmap(at, size);
+	return s->fd < 0 ? -EIO : 0;
 }
 
 static int fill_shmem(struct restore_ctx *ctx, struct shmem *s)
 {
 	struct fill f = { .ctx = ctx };
-	char path[64];
+	cleanup_close int from = -1;
 	uint64_t size;
-	int fd, ret = 0;
-	void *at;
+	int ret = s->fd >= 0 ? 0 : open_shmem(ctx, s); /* a memfd has its own */
 
-	if (!s->size)
-		return 0;
-	/* A memfd is there already: its type has made it. */
-	at = mmap(NULL, s->size, PROT_READ | PROT_WRITE,
-		  MAP_SHARED | (s->fd < 0 ? MAP_ANONYMOUS : 0), s->fd, 0);
-	if (at == MAP_FAILED)
-		return fail(ctx->report, "no-memory", errno, "shared memory of %llu bytes",
-			    (unsigned long long)s->size);
-	if (s->nr_runs) {
-		ret = image_pages_open(ctx->images, s->pages_id, &fd, &size);
-		if (ret >= 0) {
-			add_runs(&f, 0, fd, (uint64_t)(uintptr_t)at, s->runs, s->nr_runs);
-			fill_run(&f);
-			close(fd);
-			ret = atomic_load(&f.failed) ? -EIO : 0;
-		}
-	}
-	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)at,
-		 (unsigned long)at + ((s->size + 4095) & ~4095UL));
-	if (ret >= 0 && s->fd < 0) {
-		s->fd = open(path, O_RDWR | O_CLOEXEC);
-		if (s->fd < 0)
-			ret = fail(ctx->report, "shmem", errno,
-				   "open shared memory through /proc/self/map_files (needs "
-				   "CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN)");
-	}
-	munmap(at, s->size);
-	return ret;
+	if (ret < 0 || !s->nr_runs)
+		return ret;
+	ret = image_pages_open(ctx->images, s->pages_id, &from, &size);
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; i < s->nr_runs; i++)
+		add_pieces(&f, (struct piece){
+				       .to = s->fd,
+				       .from = from,
+				       .vaddr = s->runs[i].vaddr,
+				       .len = s->runs[i].pages * 4096,
+				       .offset = s->runs[i].offset,
+			       });
+	fill_run(&f);
+	return atomic_load(&f.failed) ? -EIO : 0;
 }
 
 /**

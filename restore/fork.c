@@ -20,7 +20,10 @@
 /* A zombie that holds the pid may still be on its way to its parent: up to 2 s. */
 #define PID_TRIES 200
 
-static pid_t clone_at(pid_t pid, uint64_t flags)
+/* How long killed tasks may take to be gone. */
+#define REAP_NS UINT64_C(2000000000)
+
+static pid_t clone_at(const struct restore_ctx *ctx, pid_t pid, uint64_t flags)
 {
 	struct clone_args args = { .flags = flags, .exit_signal = SIGCHLD };
 
@@ -33,7 +36,8 @@ static pid_t clone_at(pid_t pid, uint64_t flags)
 	for (int i = 0;; i++) {
 		pid_t ret = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 
-		if (ret >= 0 || errno != EEXIST || i == PID_TRIES)
+		if (ret >= 0 || errno != EEXIST || i == PID_TRIES ||
+		    atomic_load(&ctx->shared->abort))
 			return ret;
 		usleep(10000);
 	}
@@ -46,21 +50,31 @@ static void die_with(pid_t parent)
 		_exit(1);
 }
 
-static void born(struct restore_ctx *ctx, struct pstree_item *it, pid_t parent)
+/* Only now is the pid known to be ours; whoever ends the restore waits for this. */
+static void born(struct restore_ctx *ctx, struct pstree_item *it)
 {
-	if (parent)
-		die_with(parent);
 	restore_set_phase(ctx, it, RST_BORN);
-	if (ctx->guardian_pipe >= 0)
-		close(ctx->guardian_pipe);
-	ctx->guardian_pipe = -1;
-	restore_task_run(ctx, it);
+	if (atomic_load(&ctx->shared->abort))
+		_exit(1);
+}
+
+/* Announces a birth. False: the restore has been ended, and nobody is to be born any more. */
+static bool may_make(struct restore_ctx *ctx, const struct pstree_item *it)
+{
+	restore_set_phase(ctx, it, RST_MAKING);
+	if (!atomic_load(&ctx->shared->abort))
+		return true;
+	restore_set_phase(ctx, it, RST_NONE);
+	return false;
 }
 
 static int clone_failed(struct restore_ctx *ctx, const struct pstree_item *it)
 {
 	int err = errno;
 
+	restore_set_phase(ctx, it, RST_NONE);
+	if (atomic_load(&ctx->shared->abort))
+		return -ECANCELED;
 	return fail(ctx->report, err == EEXIST ? "pid-in-use" : "clone", err,
 		    "make the process with pid %d%s", it->pid,
 		    err == EPERM ? ": it needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN" : "");
@@ -70,23 +84,34 @@ static int clone_failed(struct restore_ctx *ctx, const struct pstree_item *it)
  * Forked by a transient child, which exits: the task then belongs to the
  * nearest subreaper above, its parent of the image.
  */
+static void adopted_run(struct restore_ctx *ctx, struct pstree_item *it)
+{
+	born(ctx, it);
+	/* The transient is not who this task has to die with. */
+	while (syscall(SYS_getppid) != it->parent->pid) {
+		if (atomic_load(&ctx->shared->abort))
+			_exit(1);
+		usleep(500);
+	}
+	die_with(it->parent->pid);
+	restore_task_run(ctx, it);
+}
+
 static int fork_adopted(struct restore_ctx *ctx, struct pstree_item *it)
 {
-	pid_t me = (pid_t)syscall(SYS_getpid), mid = clone_at(0, 0);
-	int st;
+	pid_t me = (pid_t)syscall(SYS_getpid), mid;
+	int st = 1;
 
+	if (!may_make(ctx, it))
+		return -ECANCELED;
+	mid = clone_at(ctx, 0, 0);
 	if (mid == 0) {
 		pid_t pid;
 
 		die_with(me);
-		pid = clone_at(it->pid, 0);
-		if (pid == 0) {
-			/* The transient is not who this task has to die with. */
-			while (syscall(SYS_getppid) != it->parent->pid &&
-			       !atomic_load(&ctx->shared->abort))
-				usleep(500);
-			born(ctx, it, it->parent->pid);
-		}
+		pid = clone_at(ctx, it->pid, 0);
+		if (pid == 0)
+			adopted_run(ctx, it);
 		if (pid < 0)
 			clone_failed(ctx, it);
 		_exit(pid < 0);
@@ -96,6 +121,24 @@ static int fork_adopted(struct restore_ctx *ctx, struct pstree_item *it)
 	while (waitpid(mid, &st, 0) < 0 && errno == EINTR)
 		;
 	return st ? -ECANCELED : 0;
+}
+
+static int fork_child(struct restore_ctx *ctx, struct pstree_item *me, struct pstree_item *it)
+{
+	uint64_t flags = it->fdt && it->fdt == me->fdt ? CLONE_FILES : 0;
+	pid_t pid;
+
+	if (it->ids && me->ids && it->ids->fs_id == me->ids->fs_id)
+		flags |= CLONE_FS;
+	if (!may_make(ctx, it))
+		return -ECANCELED;
+	pid = clone_at(ctx, it->pid, flags);
+	if (pid == 0) {
+		born(ctx, it);
+		die_with(me->pid);
+		restore_task_run(ctx, it);
+	}
+	return pid < 0 ? clone_failed(ctx, it) : 0;
 }
 
 /**
@@ -109,23 +152,15 @@ static int fork_adopted(struct restore_ctx *ctx, struct pstree_item *it)
 int restore_fork_children(struct restore_ctx *ctx, struct pstree_item *me, enum birth birth)
 {
 	struct pstree_item *it;
-	pid_t pid;
 
 	list_for_each (it, &ctx->tree->items, list) {
+		int ret;
+
 		if (it->restore->midwife != me || it->restore->birth != birth)
 			continue;
-		if (birth == BIRTH_ADOPT) {
-			int ret = fork_adopted(ctx, it);
-
-			if (ret < 0)
-				return ret;
-			continue;
-		}
-		pid = clone_at(it->pid, it->fdt && it->fdt == me->fdt ? CLONE_FILES : 0);
-		if (pid == 0)
-			born(ctx, it, me->pid);
-		if (pid < 0)
-			return clone_failed(ctx, it);
+		ret = birth == BIRTH_ADOPT ? fork_adopted(ctx, it) : fork_child(ctx, me, it);
+		if (ret < 0)
+			return ret;
 	}
 	return 0;
 }
@@ -133,14 +168,22 @@ int restore_fork_children(struct restore_ctx *ctx, struct pstree_item *me, enum 
 /* A stopped task has stopped itself before it counts as parked; see that it has. */
 static int wait_stopped(struct restore_ctx *ctx, const struct pstree_item *it)
 {
-	siginfo_t si;
+	siginfo_t si = { 0 };
 
 	if (it->state != TASK_STOPPED || ctx->opts->sibling)
 		return 0;
-	while (waitid(P_PID, (id_t)it->pid, &si, WSTOPPED | WNOWAIT) < 0)
-		if (errno != EINTR)
+	for (;;) {
+		int ret = waitid(P_PID, (id_t)it->pid, &si,
+				 WSTOPPED | WEXITED | WNOWAIT | WNOHANG);
+
+		if (ret == 0 && si.si_pid == it->pid && si.si_code == CLD_STOPPED)
+			return 0;
+		if (ret < 0 && errno != EINTR)
 			return fail(ctx->report, "stop", errno, "wait for pid %d to stop", it->pid);
-	return 0;
+		if (si.si_pid == it->pid || restore_now() > ctx->deadline_ns)
+			return fail(ctx->report, "stop", ETIMEDOUT, "pid %d does not stop", it->pid);
+		usleep(500);
+	}
 }
 
 /* The first task that fails tells why; one that dies without a word is found here. */
@@ -175,46 +218,82 @@ static int wait_parked(struct restore_ctx *ctx)
 int restore_fork(struct restore_ctx *ctx)
 {
 	struct pstree_item *root = ctx->tree->root;
-	pid_t pid = clone_at(root->pid, ctx->opts->sibling ? CLONE_PARENT : 0);
+	pid_t pid;
 	int ret;
 
-	if (pid == 0)
-		born(ctx, root, ctx->opts->sibling ? 0 : ctx->tool);
+	restore_set_phase(ctx, root, RST_MAKING);
+	pid = clone_at(ctx, root->pid, ctx->opts->sibling ? CLONE_PARENT : 0);
+	if (pid == 0) {
+		born(ctx, root);
+		/* A sibling's parent is not the tool: there is only the guardian. */
+		if (!ctx->opts->sibling)
+			die_with(ctx->tool);
+		restore_task_run(ctx, root);
+	}
 	if (pid < 0)
 		return clone_failed(ctx, root);
 	ret = wait_parked(ctx);
 	return ret < 0 ? ret : wait_stopped(ctx, root);
 }
 
-/* As tracer we are told of each thread's death; as subreaper we reap the process. */
-static void reap(pid_t tid)
+/*
+ * As tracer we are told of each thread's death; as subreaper we reap the
+ * process. What is dead but not ours to reap (-S) has a parent that does.
+ */
+static void reap(pid_t tid, bool leader, uint64_t until)
 {
-	for (int n = 0; n < 2000; n++) {
+	for (;;) {
 		pid_t w = waitpid(tid, NULL, __WALL | WNOHANG);
 
-		if (w == tid || (w < 0 && errno == ECHILD && kill(tid, 0) < 0))
+		if (w < 0 && errno == ECHILD && (!leader || restore_task_ended(tid)))
+			return;
+		/* The death of a tracee is told to its tracer first, then to its parent. */
+		if (w == tid && !leader)
+			return;
+		if (w == 0 || w < 0) {
+			if (restore_now() > until)
+				return;
+			usleep(500);
+		}
+	}
+}
+
+/* Births that have been announced take place or not: no pid is in doubt any more. */
+static void await_births(struct restore_ctx *ctx)
+{
+	for (int n = 0; n < 200; n++) {
+		struct pstree_item *it;
+		bool making = false;
+
+		list_for_each (it, &ctx->tree->items, list)
+			making |= restore_get_phase(ctx, it) == RST_MAKING;
+		if (!making)
 			return;
 		usleep(1000);
 	}
 }
 
 /**
- * restore_kill - end every task of a restore that failed, and reap the root
+ * restore_kill - end every task of a restore that failed, and reap what is ours
  * @ctx: the run
  */
 void restore_kill(struct restore_ctx *ctx)
 {
+	uint64_t until = restore_now() + REAP_NS;
 	struct pstree_item *it;
 
 	restore_abort(ctx);
+	await_births(ctx);
 	/* Orphans come to us: restore_tree() has made the tool a subreaper. */
 	list_for_each (it, &ctx->tree->items, list)
-		if (it->restore && restore_get_phase(ctx, it) >= RST_BORN)
-			kill(it->pid, SIGKILL);
+		restore_end_task(ctx, it);
 	list_for_each (it, &ctx->tree->items, list) {
-		if (!it->restore || restore_get_phase(ctx, it) < RST_BORN)
+		enum restore_phase phase = restore_get_phase(ctx, it);
+
+		if (phase < RST_BORN || phase == RST_REAPED)
 			continue;
-		for (size_t i = it->nr_threads; i-- > 0;)
-			reap(it->threads[i].tid);
+		for (size_t i = it->nr_threads; i-- > 1;)
+			reap(it->threads[i].tid, false, until);
+		reap(it->pid, true, until);
 	}
 }

@@ -39,40 +39,49 @@ static unsigned long long start_time(pid_t pid)
 	return p ? strtoull(p, NULL, 10) : 0;
 }
 
-static void kill_born(struct restore_ctx *ctx, unsigned long long since)
+/**
+ * restore_end_task - kill a task that was born, and nobody else
+ * @ctx: the run
+ * @it: the task, in whatever phase
+ *
+ * A pid that was never ours, is not ours any more, or is in use since before
+ * this restore is left alone.
+ */
+void restore_end_task(const struct restore_ctx *ctx, const struct pstree_item *it)
 {
-	struct pstree_item *it;
+	enum restore_phase phase = restore_get_phase(ctx, it);
+	cleanup_close int fd = -1;
 
-	list_for_each (it, &ctx->tree->items, list) {
-		cleanup_close int fd = -1;
-
-		if (restore_get_phase(ctx, it) < RST_BORN)
-			continue;
-		fd = pidfd_open(it->pid, 0);
-		/* A pid that is in use since before this restore is not ours. */
-		if (fd >= 0 && start_time(it->pid) >= since)
-			pidfd_send_signal(fd, SIGKILL, NULL, 0);
-	}
+	if (phase < RST_BORN || phase == RST_REAPED)
+		return;
+	fd = pidfd_open(it->pid, 0);
+	if (fd >= 0 && start_time(it->pid) >= ctx->since)
+		pidfd_send_signal(fd, SIGKILL, NULL, 0);
 }
 
-static void guardian_main(struct restore_ctx *ctx, int pipe_fd)
+static void guardian_main(struct restore_ctx *ctx, int tool_fd)
 {
-	struct pollfd p = { .fd = pipe_fd, .events = POLLIN };
-	unsigned long long since = start_time(getpid());
+	struct pollfd p = { .fd = tool_fd, .events = POLLIN };
 	sigset_t all;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	setsid();
 	prctl(PR_SET_NAME, "criu-lite-guard");
-	dup2(pipe_fd, 0);
-	close_range(1, ~0U, 0);
-	p.fd = 0;
+	if (dup2(tool_fd, 0) == 0)
+		p.fd = 0;
+	close_range(p.fd ? (unsigned)p.fd + 1 : 1, ~0U, 0);
 	while (poll(&p, 1, -1) < 0 && errno == EINTR)
 		;
-	/* The tool has gone, or has closed its end. Tasks may still be on their way into life. */
-	for (int i = 0; i < 20 && !atomic_load(&ctx->shared->committed); i++) {
-		kill_born(ctx, since);
+	if (atomic_load(&ctx->shared->committed))
+		_exit(0);
+	/* Tasks on their way into life look at this first, so nobody is missed in the end. */
+	restore_abort(ctx);
+	for (int i = 0; i < 50; i++) {
+		struct pstree_item *it;
+
+		list_for_each (it, &ctx->tree->items, list)
+			restore_end_task(ctx, it);
 		usleep(10000);
 	}
 	_exit(0);
@@ -86,21 +95,18 @@ static void guardian_main(struct restore_ctx *ctx, int pipe_fd)
  */
 int restore_guardian_start(struct restore_ctx *ctx)
 {
-	int p[2];
+	/* Not a pipe: its other end would be open in every task that is on its way. */
+	cleanup_close int tool_fd = pidfd_open(ctx->tool, 0);
 
-	if (pipe2(p, O_CLOEXEC) < 0)
-		return fail(ctx->report, "guardian", errno, "pipe for the guardian process");
+	if (tool_fd < 0)
+		return fail(ctx->report, "guardian", errno, "pidfd_open() for the guardian process");
+	ctx->since = start_time(ctx->tool);
 	ctx->guardian = fork();
-	if (ctx->guardian == 0) {
-		close(p[1]);
-		guardian_main(ctx, p[0]);
-	}
-	close(p[0]);
-	if (ctx->guardian < 0) {
-		close(p[1]);
+	if (ctx->guardian == 0)
+		guardian_main(ctx, tool_fd);
+	if (ctx->guardian < 0)
 		return fail(ctx->report, "guardian", errno, "fork the guardian process");
-	}
-	ctx->guardian_pipe = p[1];
+	ctx->since = start_time(ctx->guardian);
 	return 0;
 }
 
@@ -113,8 +119,7 @@ void restore_guardian_stop(struct restore_ctx *ctx)
 	if (ctx->guardian <= 0)
 		return;
 	kill(ctx->guardian, SIGKILL);
-	waitpid(ctx->guardian, NULL, 0);
-	close(ctx->guardian_pipe);
+	while (waitpid(ctx->guardian, NULL, 0) < 0 && errno == EINTR)
+		;
 	ctx->guardian = 0;
-	ctx->guardian_pipe = -1;
 }

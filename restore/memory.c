@@ -29,6 +29,19 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08 /* a type of its own, in place of MAP_PRIVATE */
+#endif
+
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
+
+#ifndef PR_SET_VMA
+#define PR_SET_VMA           0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+
 #ifndef SYS_mseal
 #define SYS_mseal 462
 #endif
@@ -72,6 +85,8 @@ static void add_vma(struct batch *b, const struct pstree_item *it, size_t i, boo
 
 	if (fd >= 0)
 		flags &= ~MAP_ANONYMOUS;
+	if (e->extra & VMA_EXTRA_DROPPABLE)
+		flags = (flags & ~(MAP_PRIVATE | MAP_SHARED)) | MAP_DROPPABLE;
 	if (e->has_extra && e->extra & VMA_EXTRA_DROPPABLE)
 		flags = (flags & ~MAP_PRIVATE) | MAP_DROPPABLE;
 	batch_add(b, "mmap", SYS_mmap, e->start, len, (unsigned long)prot, (unsigned long)flags,
@@ -117,7 +132,7 @@ static int add_mm_map(struct restore_ctx *ctx, struct batch *b, const struct pst
 		.arg_end = mm->mm_arg_end,
 		.env_start = mm->mm_env_start,
 		.env_end = mm->mm_env_end,
-		.auxv = (void *)auxv,
+		.auxv = auxv_size ? (void *)auxv : NULL,
 		.auxv_size = (uint32_t)auxv_size,
 		.exe_fd = (uint32_t)it->restore->fds[it->nr_vmas],
 	};
@@ -158,11 +173,50 @@ static int map_task(struct restore_ctx *ctx, struct pstree_item *it)
 	return ret < 0 ? ret : batch_run(ctx, it->restore->remote, it->pid, &b);
 }
 
-/* What must wait until the pages are in: guards, protection, locks. Then our descriptors go. */
+/* Kernels without names for anonymous memory do without: they tell nothing apart. */
+static int add_name(struct restore_ctx *ctx, struct batch *b, const struct pstree_item *it,
+		    const VmaEntry *e)
+{
+	struct remote *r = it->restore->remote;
+	size_t size = e->name ? strlen(e->name) + 1 : 0;
+	int ret;
+
+	if (!size || prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, 0, 0, NULL) < 0)
+		return 0;
+	ret = batch_room(ctx, r, it->pid, b, size);
+	if (ret >= 0)
+		batch_add(b, "name memory", SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME, e->start,
+			  e->end - e->start, batch_data(r, e->name, size), 0);
+	return ret;
+}
+
+static int add_finish(struct restore_ctx *ctx, struct batch *b, const struct pstree_item *it,
+		      const VmaEntry *e, bool filled)
+{
+	size_t len = e->end - e->start;
+	int ret;
+
+	if (needs_write(e, filled))
+		batch_add(b, "mprotect", SYS_mprotect, e->start, len, e->prot, 0, 0, 0);
+	if (e->flags & MAP_LOCKED)
+		batch_add(b, "mlock", SYS_mlock2, e->start, len,
+			  e->extra & VMA_EXTRA_ONFAULT ? MLOCK_ONFAULT : 0, 0, 0, 0);
+	ret = add_name(ctx, b, it, e);
+	/* Nothing of a sealed mapping can be changed. */
+	if (e->extra & VMA_EXTRA_SEALED)
+		batch_add(b, "seal memory", SYS_mseal, e->start, len, 0, 0, 0, 0);
+	return ret;
+}
+
+/*
+ * What must wait until the pages are in: guards, protection, locks, names,
+ * seals. Then our descriptors go.
+ */
 static int seal_task(struct restore_ctx *ctx, struct pstree_item *it)
 {
 	struct batch b = { .arena = ctx->arena };
 	size_t run = 0;
+	int ret;
 
 	remote_reset(it->restore->remote);
 	for (size_t i = 0; i < it->mm->n_guards; i++)
@@ -174,15 +228,9 @@ static int seal_task(struct restore_ctx *ctx, struct pstree_item *it)
 
 		if (by_kernel(e))
 			continue;
-		if (needs_write(e, has_pages(it, e, &run)))
-			batch_add(&b, "mprotect", SYS_mprotect, e->start, e->end - e->start,
-				  e->prot, 0, 0, 0);
-		if (e->flags & MAP_LOCKED)
-			batch_add(&b, "mlock2", SYS_mlock2, e->start, e->end - e->start,
-				  e->has_extra && e->extra & VMA_EXTRA_ONFAULT ? MLOCK_ONFAULT : 0,
-				  0, 0, 0);
-		if (e->has_extra && e->extra & VMA_EXTRA_SEALED)
-			batch_add(&b, "mseal", SYS_mseal, e->start, e->end - e->start, 0, 0, 0, 0);
+		ret = add_finish(ctx, &b, it, e, has_pages(it, e, &run));
+		if (ret < 0)
+			return ret;
 	}
 	batch_add(&b, "close_range", SYS_close_range, (unsigned long)it->restore->service_fd_base,
 		  ~0U, 0, 0, 0, 0);

@@ -24,17 +24,27 @@ static void plan_item(struct restore_ctx *ctx, struct pstree_item *it)
 {
 	it->restore = arena_new_of(ctx->arena, struct restore_task);
 	it->restore->item = it;
+	it->restore->uffd = it->restore->uffd_remote = -1;
 	it->restore->midwife = it->parent;
 	it->restore->birth = BIRTH_AFTER;
 }
 
+/* Leads group @pid, and session @pid if that is @sid. NULL: not a number to be had; recorded. */
 static struct pstree_item *add_helper(struct restore_ctx *ctx, struct pstree_item *parent, pid_t pid,
-				      pid_t pgid, pid_t sid)
+				      pid_t sid)
 {
-	struct pstree_item *it = pstree_add(ctx->tree, parent, pid);
+	struct pstree_item *it;
 
+	if (pid <= 0 || sid <= 0) {
+		fail(ctx->report, "session-outside", 0,
+		     "a child of pid %d is in group %d of session %d, which were led from outside "
+		     "its pid namespace",
+		     parent->pid, pid, sid);
+		return NULL;
+	}
+	it = pstree_add(ctx->tree, parent, pid);
 	it->state = TASK_HELPER;
-	it->pgid = pgid;
+	it->pgid = pid;
 	it->sid = sid;
 	plan_item(ctx, it);
 	return it;
@@ -87,7 +97,9 @@ static int adopt_birth(struct restore_ctx *ctx, struct pstree_item *it)
 	struct pstree_item *leader = pstree_find(ctx->tree, it->sid);
 
 	if (!leader)
-		leader = add_helper(ctx, it->parent, it->sid, it->sid, it->sid);
+		leader = add_helper(ctx, it->parent, it->sid, it->sid);
+	if (!leader)
+		return -EIO;
 	for (struct pstree_item *p = leader->parent; p; p = p->parent) {
 		if (p == it->parent) {
 			it->restore->birth = BIRTH_ADOPT;
@@ -105,11 +117,10 @@ static int adopt_birth(struct restore_ctx *ctx, struct pstree_item *it)
 static int plan_births(struct restore_ctx *ctx)
 {
 	struct pstree_item *it;
+	int ret = 0;
 
 	/* Helpers that this loop adds come last and lead their sessions. */
 	list_for_each (it, &ctx->tree->items, list) {
-		int ret = 0;
-
 		if (leads_session(it))
 			continue;
 		if (!arrange_birth(it, it->sid)) {
@@ -119,34 +130,50 @@ static int plan_births(struct restore_ctx *ctx)
 					   "image: restore it with --shell-job",
 					   it->pid, it->sid);
 			else
-				ret = adopt_birth(ctx, it);
+				ret = adopt_birth(ctx, it) ?: ret;
 		}
-		if (ret < 0)
-			return ret;
 	}
-	return 0;
+	return ret;
+}
+
+/* A table is shared by birth only: the parent must have it too. The engine has named owners. */
+static int check_tables(struct restore_ctx *ctx)
+{
+	struct pstree_item *it;
+	int ret = 0;
+
+	list_for_each (it, &ctx->tree->items, list)
+		if (item_alive(it) && it->fdt && it->fdt->owner && it->fdt->owner != it &&
+		    (it->restore->birth == BIRTH_ADOPT || it->parent->fdt != it->fdt))
+			ret = fail(ctx->report, "files-shared", 0,
+				   "pid %d shares its table of descriptors with pid %d but not with "
+				   "its parent %d: such sharing cannot be rebuilt",
+				   it->pid, it->fdt->owner->pid, it->parent->pid);
+	return ret;
 }
 
 /* Every group has a leader, alive, dead or a helper, in the session of its members. */
 static int plan_groups(struct restore_ctx *ctx)
 {
 	struct pstree_item *it;
+	int ret = 0;
 
 	list_for_each (it, &ctx->tree->items, list) {
 		struct pstree_item *leader = pstree_find(ctx->tree, it->pgid);
 
 		if (it->pgid == it->pid || (outside(ctx, it->sid) && it->pgid == getpgrp()))
 			continue;
-		if (!leader)
-			add_helper(ctx, it->sid == it->parent->sid ? it->parent : it, it->pgid,
-				   it->pgid, it->sid);
-		else if (leader->sid != it->sid)
-			return fail(ctx->report, "group-session", 0,
+		if (!leader && !add_helper(ctx,
+					   it->parent && it->sid == it->parent->sid ? it->parent : it,
+					   it->pgid, it->sid))
+			ret = -EIO;
+		else if (leader && leader->sid != it->sid)
+			ret = fail(ctx->report, "group-session", 0,
 				    "pid %d is in group %d, which belongs to session %d and not "
 				    "to its session %d",
 				    it->pid, it->pgid, leader->sid, it->sid);
 	}
-	return 0;
+	return ret;
 }
 
 /* A place for the remote code that is free in the image; the task maps it if it is free there too. */
@@ -186,15 +213,14 @@ int restore_plan(struct restore_ctx *ctx)
 		plan_item(ctx, it);
 	if (ctx->opts->shell_job)
 		adopt_outside_ids(ctx);
+	/* All obstacles, not the first one. */
 	ret = plan_groups(ctx);
-	if (ret >= 0)
-		ret = plan_births(ctx);
-	if (ret < 0)
-		return ret;
+	ret = plan_births(ctx) ?: ret;
 	list_for_each (it, &ctx->tree->items, list) {
 		it->restore->index = n++;
-		if (item_alive(it) && (ret = plan_area(ctx, it)) < 0)
-			return ret;
+		if (item_alive(it))
+			ret = plan_area(ctx, it) ?: ret;
 	}
-	return engine_plan(ctx);
+	ret = engine_plan(ctx) ?: ret;
+	return check_tables(ctx) ?: ret;
 }

@@ -35,9 +35,10 @@ static int stage_load(struct restore_ctx *ctx)
 /* Obstacles of both kinds are listed before the first process is made. */
 static int stage_check(struct restore_ctx *ctx)
 {
-	int ret = restore_check(ctx), planned = restore_plan(ctx);
+	/* Helpers of the plan need their pids too. */
+	int planned = restore_plan(ctx), ret = restore_check(ctx);
 
-	return ret < 0 ? ret : planned;
+	return planned < 0 ? planned : ret;
 }
 
 static void undo_check(struct restore_ctx *ctx)
@@ -55,6 +56,9 @@ static void undo_load(struct restore_ctx *ctx)
 /* Orphans of the tree come to us while it is being made. */
 static int stage_prepare(struct restore_ctx *ctx)
 {
+	unsigned limit = ctx->opts->timeout ? ctx->opts->timeout : DEFAULT_TIMEOUT;
+
+	ctx->deadline_ns = restore_now() + limit * UINT64_C(1000000000);
 	if (prctl(PR_GET_CHILD_SUBREAPER, &ctx->was_subreaper) < 0 ||
 	    prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return fail(ctx->report, "subreaper", errno, "become a subreaper");
@@ -96,22 +100,36 @@ static int stage_verify(struct restore_ctx *ctx)
 	return ctx->opts->verify(ctx->opts->arg, ctx->tree) ? -EUCLEAN : 0;
 }
 
-static int action(struct restore_ctx *ctx, const char *name)
+static int action(struct restore_ctx *ctx, const char *name, pid_t root)
 {
 	int ret;
 
 	if (!ctx->opts->action)
 		return 0;
-	ret = ctx->opts->action(ctx->opts->arg, name, ctx->tree->root->pid);
+	ret = ctx->opts->action(ctx->opts->arg, name, root);
 	/* Whoever runs the scripts has recorded why. */
 	return ret ? -ECANCELED : 0;
 }
 
+static int stage_pre_restore(struct restore_ctx *ctx)
+{
+	return action(ctx, "pre-restore", 0);
+}
+
 static int stage_post_restore(struct restore_ctx *ctx)
 {
-	int ret = action(ctx, "post-restore");
+	pid_t root = ctx->tree->root->pid;
+	int ret = action(ctx, "post-restore", root);
 
-	return ret < 0 ? ret : action(ctx, "pre-resume");
+	return ret < 0 ? ret : action(ctx, "pre-resume", root);
+}
+
+/* Too late for a veto: the tree runs. */
+static int stage_post_resume(struct restore_ctx *ctx)
+{
+	if (action(ctx, "post-resume", ctx->tree->root->pid) < 0)
+		log_warn(ctx->report, "the post-resume script failed; the tree runs all the same");
+	return 0;
 }
 
 /* ORDER matters: a stage builds on those above it. */
@@ -122,6 +140,7 @@ static const struct {
 } stages[] = {
 	{ "load", stage_load, undo_load },
 	{ "check", stage_check, undo_check },
+	{ "pre-restore script", stage_pre_restore, NULL },
 	{ "prepare", stage_prepare, undo_prepare },
 	{ "shared memory", stage_shmem, undo_shmem },
 	{ "guardian", restore_guardian_start, restore_guardian_stop },
@@ -133,6 +152,7 @@ static const struct {
 	{ "verify", stage_verify, NULL },
 	{ "scripts", stage_post_restore, NULL },
 	{ "release", restore_release, NULL },
+	{ "post-resume script", stage_post_resume, NULL },
 };
 
 static void count(const struct pstree *t, struct restore_stats *s)
@@ -144,7 +164,10 @@ static void count(const struct pstree *t, struct restore_stats *s)
 		s->tasks += it->state != TASK_HELPER;
 		s->threads += item_alive(it) ? it->nr_threads : 0;
 	}
+	/* Descriptors have matured in the tasks, not here. */
 	list_for_each (f, &t->files.files, f_list)
+		s->files++;
+	list_for_each (f, &t->files.larval, f_list)
 		s->files++;
 }
 
@@ -173,7 +196,6 @@ int restore_tree(const struct restore_opts *o, struct report *r, pid_t *root,
 		.report = r,
 		.stats = stats,
 		.tool = getpid(),
-		.guardian_pipe = -1,
 	};
 	struct arena *dir_arena = arena_new();
 	uint64_t start = restore_now();
@@ -181,12 +203,15 @@ int restore_tree(const struct restore_opts *o, struct report *r, pid_t *root,
 	int ret;
 
 	memset(stats, 0, sizeof(*stats));
-	ctx.deadline_ns = start + (o->timeout ? o->timeout : DEFAULT_TIMEOUT) * 1000000000ull;
 	ret = image_dir_open(&ctx.images, o->images_fd, r, dir_arena);
 	for (i = 0; ret >= 0 && i < n; i++) {
 		uint64_t t = restore_now();
 
 		ret = stages[i].run(&ctx);
+		if (stages[i].run == restore_fork)
+			stats->forking_us = (restore_now() - t) / 1000;
+		if (stages[i].run == restore_release)
+			stats->restore_us = (restore_now() - start) / 1000;
 		log_info(r, "stage %s: %s, %llu us", stages[i].name, ret < 0 ? "failed" : "done",
 			 (unsigned long long)(restore_now() - t) / 1000);
 		if (ret < 0 && !report_count(r))

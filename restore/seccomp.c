@@ -51,8 +51,12 @@ static int add_filter(struct restore_ctx *ctx, struct batch *b, struct remote *r
 {
 	const SeccompFilter *f = ctx->seccomp->seccomp_filters[id];
 	struct sock_fprog prog = { .len = (unsigned short)(f->filter.len / sizeof(struct sock_filter)) };
-	unsigned long code = batch_data(r, f->filter.data, f->filter.len), at;
+	unsigned long code, at;
+	int ret = batch_room(ctx, r, tid, b, f->filter.len + sizeof(prog));
 
+	if (ret < 0)
+		return ret;
+	code = batch_data(r, f->filter.data, f->filter.len);
 	prog.filter = (void *)code;
 	at = batch_data(r, &prog, sizeof(prog));
 	if (!code || !at)
@@ -133,6 +137,24 @@ int seccomp_add_shared(struct restore_ctx *ctx, struct batch *b, const struct ps
 		return common;
 	it->restore->seccomp_shared = common;
 	return add_filters(ctx, b, it->restore->remote, &it->threads[0], 0, common);
+}
+
+/**
+ * seccomp_size - room that seccomp_add() takes in the work area
+ * @ctx: the run
+ * @it: the process
+ * @t: its thread
+ *
+ * Return: bytes, more than a MiB not counted exactly, or -errno recorded.
+ */
+int seccomp_size(struct restore_ctx *ctx, const struct pstree_item *it, const struct task_thread *t)
+{
+	uint32_t *ids = NULL;
+	int n = chain_of(ctx, t, &ids), size = 0;
+
+	for (int i = it->restore->seccomp_shared; i < n && size < (1 << 20); i++)
+		size += (int)ctx->seccomp->seccomp_filters[ids[i]]->filter.len + 64;
+	return n < 0 ? n : size;
 }
 
 /**

@@ -79,7 +79,7 @@ static void event_post(struct restore_ctx *ctx)
  * restore_set_phase - say how far a task is, and wake whoever waits for it
  * @ctx: the run
  * @it: the task
- * @p: its phase; never goes back
+ * @p: its phase; never goes back, but from RST_MAKING to RST_NONE
  */
 void restore_set_phase(struct restore_ctx *ctx, const struct pstree_item *it, enum restore_phase p)
 {
@@ -99,16 +99,19 @@ enum restore_phase restore_get_phase(const struct restore_ctx *ctx, const struct
 	return atomic_load(&ctx->shared->phase[it->restore->index]);
 }
 
-/* A task that was born and is a zombie or gone will not get any further. */
-static bool task_lost(const struct restore_ctx *ctx, const struct pstree_item *it)
+/**
+ * restore_task_ended - has a process ended, reaped or not?
+ * @pid: the process
+ *
+ * Return: true if it is a zombie or is not there.
+ */
+bool restore_task_ended(pid_t pid)
 {
 	char path[40], buf[512], *p;
 	cleanup_close int fd = -1;
 	ssize_t n;
 
-	if (restore_get_phase(ctx, it) < RST_BORN || !item_alive(it))
-		return false;
-	snprintf(path, sizeof(path), "/proc/%d/stat", it->pid);
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT;
@@ -118,6 +121,13 @@ static bool task_lost(const struct restore_ctx *ctx, const struct pstree_item *i
 	buf[n] = 0;
 	p = strrchr(buf, ')');
 	return p && (p[2] == 'Z' || p[2] == 'X');
+}
+
+/* A task that was born and is a zombie or gone will not get any further. */
+static bool task_lost(const struct restore_ctx *ctx, const struct pstree_item *it)
+{
+	return item_alive(it) && restore_get_phase(ctx, it) >= RST_BORN &&
+	       restore_task_ended(it->pid);
 }
 
 /**

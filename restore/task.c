@@ -8,16 +8,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/prctl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +22,7 @@
 #include "base/fd.h"
 #include "restore/engine.h"
 #include "restore/fork.h"
+#include "restore/task.h"
 
 /* The kernel's struct sigaction, which glibc's differs from. */
 struct kernel_sigaction {
@@ -107,14 +105,51 @@ static int wait_members(struct restore_ctx *ctx, struct pstree_item *me)
 	return 0;
 }
 
-static void die_as_saved(struct restore_ctx *ctx, struct pstree_item *me) __attribute__((noreturn));
+/* A helper leaves no zombie; whoever ends the restore must know that its pid is free. */
+static void reap_helper(struct restore_ctx *ctx, struct pstree_item *it)
+{
+	siginfo_t si;
+
+	restore_set_phase(ctx, it, RST_REAPED);
+	while (waitid(P_PID, (id_t)it->pid, &si, WEXITED) < 0 && errno == EINTR)
+		;
+}
+
+/* Children that are dead or stopped have become so, and helpers are gone, before SIGCHLD counts. */
+static int settle_children(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	struct pstree_item *it;
+
+	list_for_each (it, &me->children, sibling) {
+		int how = (it->state == TASK_STOPPED ? WSTOPPED : WEXITED) | WNOWAIT;
+		siginfo_t si;
+
+		if (it->state == TASK_ALIVE)
+			continue;
+		while (waitid(P_PID, (id_t)it->pid, &si, how) < 0) {
+			if (atomic_load(&ctx->shared->abort))
+				return -ECANCELED;
+			if (errno != EINTR && errno != ECHILD)
+				return fail(ctx->report, "child", errno, "pid %d: wait for child %d",
+					    me->pid, it->pid);
+			/* An adopted child may still be on its way to us. */
+			usleep(1000);
+		}
+		if (it->state == TASK_HELPER)
+			reap_helper(ctx, it);
+	}
+	return 0;
+}
+
+static void die_as_saved(struct restore_ctx *ctx, struct pstree_item *me)
+	__attribute__((noreturn));
 static void die_as_saved(struct restore_ctx *ctx, struct pstree_item *me)
 {
 	uint32_t code = me->state == TASK_DEAD || me->state == TASK_ZOMBIE ?
 				item_core(me)->tc->exit_code : 0;
 	int sig = (int)(code & 0x7f);
 
-	if (wait_members(ctx, me) < 0)
+	if (wait_members(ctx, me) < 0 || settle_children(ctx, me) < 0)
 		_exit(1);
 	if (me->nr_threads && item_core(me)->tc->comm)
 		prctl(PR_SET_NAME, item_core(me)->tc->comm);
@@ -164,9 +199,11 @@ static int open_mapped(struct restore_ctx *ctx, struct pstree_item *me)
 		int *fd = &me->restore->fds[i];
 
 		*fd = -1;
-		if (me->vmas[i].shmem)
-			*fd = fcntl(me->vmas[i].shmem->fd, F_DUPFD_CLOEXEC,
-				    me->restore->service_fd_base);
+		if (me->vmas[i].shmem &&
+		    (*fd = fcntl(me->vmas[i].shmem->fd, F_DUPFD_CLOEXEC,
+				 me->restore->service_fd_base)) < 0)
+			return fail(ctx->report, "fd-limit", errno,
+				    "pid %d: a descriptor of shared memory", me->pid);
 		if (!me->vmas[i].file)
 			continue;
 		for (size_t k = i; k-- > 0 && *fd < 0;)
@@ -183,95 +220,6 @@ static int open_mapped(struct restore_ctx *ctx, struct pstree_item *me)
 			    "not in the image", me->pid, me->mm->exe_file_id);
 	me->restore->fds[me->nr_vmas] = open_up(ctx, me, exe, NULL, "executable");
 	return me->restore->fds[me->nr_vmas] < 0 ? me->restore->fds[me->nr_vmas] : 0;
-}
-
-static int restore_fs(struct restore_ctx *ctx, struct pstree_item *me)
-{
-	struct file_desc *root = file_desc_find(ctx->tree, me->fs->root_id);
-	struct file_desc *cwd = file_desc_find(ctx->tree, me->fs->cwd_id);
-	cleanup_close int root_fd = -1, cwd_fd = -1;
-	struct stat a, b;
-
-	if (!root || !cwd)
-		return fail(ctx->report, "image-fs", 0,
-			    "pid %d: its working or root directory is not in the image", me->pid);
-	root_fd = engine_open_now(ctx, root);
-	cwd_fd = engine_open_now(ctx, cwd);
-	if (root_fd < 0 || cwd_fd < 0)
-		return -EIO;
-	if (fstat(root_fd, &a) < 0 || stat("/", &b) < 0)
-		return fail(ctx->report, "root-dir", errno, "pid %d: look at its root", me->pid);
-	if ((a.st_dev != b.st_dev || a.st_ino != b.st_ino) &&
-	    (fchdir(root_fd) < 0 || chroot(".") < 0))
-		return fail(ctx->report, "root-dir", errno, "pid %d: change its root", me->pid);
-	if (fchdir(cwd_fd) < 0)
-		return fail(ctx->report, "cwd", errno, "pid %d: change its directory", me->pid);
-	if (me->fs->has_umask)
-		umask(me->fs->umask);
-	return 0;
-}
-
-static int write_proc(const char *path, int value)
-{
-	cleanup_close int fd = open(path, O_RDWR | O_CLOEXEC);
-	char have[24] = "", want[24];
-	int n = snprintf(want, sizeof(want), "%d", value);
-
-	if (fd < 0)
-		return -errno;
-	if (read(fd, have, sizeof(have) - 1) > 0 && strtol(have, NULL, 10) == value)
-		return 0;
-	return pwrite(fd, want, (size_t)n, 0) == n ? 0 : -errno;
-}
-
-static int restore_misc(struct restore_ctx *ctx, struct pstree_item *me)
-{
-	const TaskCoreEntry *tc = item_core(me)->tc;
-	int ret;
-
-	if (personality(0xffffffff) != (int)tc->personality && personality(tc->personality) < 0)
-		return fail(ctx->report, "personality", errno, "pid %d: personality %#x", me->pid,
-			    tc->personality);
-	if (prctl(PR_SET_CHILD_SUBREAPER, tc->has_child_subreaper && tc->child_subreaper) < 0)
-		return fail(ctx->report, "subreaper", errno, "pid %d: subreaper flag", me->pid);
-	if (tc->has_oom_score_adj &&
-	    (ret = write_proc("/proc/self/oom_score_adj", tc->oom_score_adj)) < 0)
-		return fail(ctx->report, "oom-score", -ret,
-			    "pid %d: oom_score_adj %d (lowering it needs CAP_SYS_RESOURCE)", me->pid,
-			    tc->oom_score_adj);
-	if (tc->has_loginuid && (ret = write_proc("/proc/self/loginuid", (int)tc->loginuid)) < 0)
-		log_warn(ctx->report, "pid %d: loginuid %u not set: %s", me->pid, tc->loginuid,
-			 strerror(-ret));
-	if (me->mm->has_thp_disabled && me->mm->thp_disabled &&
-	    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) < 0)
-		return fail(ctx->report, "thp", errno, "pid %d: PR_SET_THP_DISABLE", me->pid);
-	return 0;
-}
-
-/* Children that are dead or stopped have become so, and helpers are gone, before SIGCHLD counts. */
-static int settle_children(struct restore_ctx *ctx, struct pstree_item *me)
-{
-	struct pstree_item *it;
-
-	list_for_each (it, &me->children, sibling) {
-		int how = it->state == TASK_STOPPED ? WSTOPPED | WNOWAIT :
-			  it->state == TASK_HELPER  ? WEXITED :
-						      WEXITED | WNOWAIT;
-		siginfo_t si;
-
-		if (it->state == TASK_ALIVE)
-			continue;
-		while (waitid(P_PID, (id_t)it->pid, &si, how) < 0) {
-			if (atomic_load(&ctx->shared->abort))
-				return -ECANCELED;
-			if (errno != EINTR && errno != ECHILD)
-				return fail(ctx->report, "child", errno, "pid %d: wait for child %d",
-					    me->pid, it->pid);
-			/* An adopted child may still be on its way to us. */
-			usleep(1000);
-		}
-	}
-	return 0;
 }
 
 static int queue_signals(struct restore_ctx *ctx, pid_t pid, const SignalQueueEntry *q, bool shared)
@@ -363,7 +311,7 @@ static int restore_files(struct restore_ctx *ctx, struct pstree_item *me)
 	if (ret >= 0)
 		ret = open_mapped(ctx, me);
 	if (ret >= 0)
-		ret = restore_fs(ctx, me);
+		ret = task_fs(ctx, me);
 	if (ret < 0)
 		return ret;
 	if (owner) {
@@ -378,7 +326,7 @@ static int restore_alive(struct restore_ctx *ctx, struct pstree_item *me)
 {
 	int ret = restore_files(ctx, me);
 
-	if (ret < 0 || (ret = restore_misc(ctx, me)) < 0 || (ret = settle_children(ctx, me)) < 0 ||
+	if (ret < 0 || (ret = task_misc(ctx, me)) < 0 || (ret = settle_children(ctx, me)) < 0 ||
 	    (ret = restore_signals(ctx, me)) < 0)
 		return ret;
 	return map_area(ctx, me);
@@ -389,11 +337,19 @@ static int restore_alive(struct restore_ctx *ctx, struct pstree_item *me)
  * caught, or that the kernel ignores for want of a job control shell, is
  * replaced by SIGSTOP. Once stopped the task does not come back here.
  */
-static void stop_as_saved(struct pstree_item *me)
+static void stop_as_saved(struct restore_ctx *ctx, struct pstree_item *me)
 {
+	const struct pstree_item *leader = pstree_find(ctx->tree, me->pgid);
 	const TaskCoreEntry *tc = item_core(me)->tc;
 	int sig = tc->has_stop_signo ? (int)tc->stop_signo : SIGSTOP;
 
+	/*
+	 * A group that loses its last link to its session while a member is
+	 * stopped gets SIGHUP and SIGCONT: whoever is to die dies before.
+	 */
+	while (leader && !item_alive(leader) && restore_get_phase(ctx, leader) != RST_REAPED &&
+	       !restore_task_ended(leader->pid) && !atomic_load(&ctx->shared->abort))
+		usleep(1000);
 	if (sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) {
 		struct kernel_sigaction sa;
 		uint64_t mask = ~(1ull << (sig - 1));
@@ -430,7 +386,7 @@ void restore_task_run(struct restore_ctx *ctx, struct pstree_item *me)
 	leave_libc();
 	restore_set_phase(ctx, me, RST_PARKED);
 	if (me->state == TASK_STOPPED)
-		stop_as_saved(me);
+		stop_as_saved(ctx, me);
 	for (;;)
 		syscall(SYS_pause);
 }

@@ -22,8 +22,6 @@
 #include "restore/seccomp.h"
 #include "restore/timers.h"
 
-#define STOP_LIMIT 5000 /* milliseconds */
-
 /* CLONE_PTRACE: the thread is born traced by us and stops before its first instruction. */
 static int make_threads(struct restore_ctx *ctx, struct pstree_item *it)
 {
@@ -41,18 +39,22 @@ static int make_threads(struct restore_ctx *ctx, struct pstree_item *it)
 		struct clone_args args = {
 			.flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
 				 CLONE_SYSVSEM | CLONE_PTRACE,
-			.set_tid = batch_data(r, &tid, sizeof(tid)),
 			.set_tid_size = 1,
 		};
-		unsigned long at = batch_data(r, &args, sizeof(args));
+		unsigned long at;
 
+		ret = batch_room(ctx, r, it->pid, &b, sizeof(tid) + sizeof(args));
+		if (ret < 0)
+			return ret;
+		args.set_tid = batch_data(r, &tid, sizeof(tid));
+		at = batch_data(r, &args, sizeof(args));
 		if (!args.set_tid || !at)
 			return fail(ctx->report, "remote-call", ENOMEM, "pid %d: work area", it->pid);
 		batch_add(&b, "clone3", SYS_clone3, at, sizeof(args), 0, 0, 0, 0);
 	}
 	ret = batch_run(ctx, r, it->pid, &b);
 	for (size_t i = 1; i < it->nr_threads && ret >= 0; i++) {
-		ret = ptrace_wait_stop(it->threads[i].tid, STOP_LIMIT, &stop);
+		ret = ptrace_wait_stop(it->threads[i].tid, restore_left_ms(ctx), &stop);
 		if (ret >= 0)
 			ret = remote_attach_thread(r, it->threads[i].tid);
 		if (ret < 0)
@@ -77,15 +79,25 @@ static int set_scheduling(struct restore_ctx *ctx, const struct task_thread *t)
 	return 0;
 }
 
-static void add_signals(struct batch *b, struct remote *r, const struct pstree_item *it,
-			const struct task_thread *t)
+/* The leader has queued its own in task.c. */
+static size_t nr_signals(const struct pstree_item *it, const struct task_thread *t)
 {
 	const SignalQueueEntry *q = t->core->thread_core->signals_p;
 
-	/* The leader has queued its own in task.c. */
-	for (size_t i = 0; q && t != it->threads && i < q->n_signals; i++) {
-		siginfo_t si;
+	return q && t != it->threads ? q->n_signals : 0;
+}
 
+static int add_signals(struct restore_ctx *ctx, struct batch *b, struct remote *r,
+		       const struct pstree_item *it, const struct task_thread *t)
+{
+	const SignalQueueEntry *q = t->core->thread_core->signals_p;
+
+	for (size_t i = 0; i < nr_signals(it, t); i++) {
+		siginfo_t si;
+		int ret = batch_room(ctx, r, t->tid, b, sizeof(si));
+
+		if (ret < 0)
+			return ret;
 		if (q->signals[i]->siginfo.len != sizeof(si))
 			continue;
 		memcpy(&si, q->signals[i]->siginfo.data, sizeof(si));
@@ -95,10 +107,10 @@ static void add_signals(struct batch *b, struct remote *r, const struct pstree_i
 			  (unsigned long)t->tid, (unsigned long)si.si_signo,
 			  batch_data(r, &si, sizeof(si)), 0, 0);
 	}
+	return 0;
 }
 
-static void add_own(struct batch *b, struct remote *r, const struct pstree_item *it,
-		    const struct task_thread *t)
+static void add_own(struct batch *b, struct remote *r, const struct task_thread *t)
 {
 	const ThreadCoreEntry *tc = t->core->thread_core;
 	const char *comm = tc->comm ? tc->comm : t->core->tc ? t->core->tc->comm : NULL;
@@ -125,10 +137,9 @@ static void add_own(struct batch *b, struct remote *r, const struct pstree_item 
 	if (tc->rseq_entry && tc->rseq_entry->rseq_abi_pointer)
 		batch_add(b, "register rseq", SYS_rseq, tc->rseq_entry->rseq_abi_pointer,
 			  tc->rseq_entry->rseq_abi_size, 0, tc->rseq_entry->signature, 0, 0);
-	add_signals(b, r, it, t);
 }
 
-static int add_limits(struct batch *b, struct remote *r, const struct pstree_item *it)
+static void add_limits(struct batch *b, struct remote *r, const struct pstree_item *it)
 {
 	const TaskRlimitsEntry *e = item_core(it)->tc->rlimits;
 
@@ -138,7 +149,35 @@ static int add_limits(struct batch *b, struct remote *r, const struct pstree_ite
 
 		batch_add(b, "setrlimit", SYS_prlimit64, 0, i, at, 0, 0, 0);
 	}
-	return 0;
+}
+
+/* Each bit is the command that has set it: membarrier(2). */
+static void add_membarrier(struct batch *b, const TaskCoreEntry *tc)
+{
+	for (int bit = 0; tc->has_membarrier_registration_mask && bit < 32; bit++)
+		if (tc->membarrier_registration_mask & (1u << bit))
+			batch_add(b, "membarrier", SYS_membarrier, 1ul << bit, 0, 0, 0, 0, 0);
+}
+
+/* 2 cannot be asked for; it comes by itself where the system wants it, or 0 is as good. */
+static void add_dumpable(struct batch *b, const MmEntry *mm)
+{
+	if (mm->has_dumpable)
+		batch_add(b, "dumpable", SYS_prctl, PR_SET_DUMPABLE, mm->dumpable == 1, 0, 0, 0, 0);
+}
+
+/* Room in the work area for what thread_batch() puts there at the very most. */
+#define ROOM_FIXED 2048
+
+static int thread_room(struct restore_ctx *ctx, const struct pstree_item *it,
+		       const struct task_thread *t)
+{
+	int filters = seccomp_size(ctx, it, t);
+	size_t more = creds_groups_size(it, t) + nr_signals(it, t) * sizeof(siginfo_t);
+
+	if (filters < 0)
+		return filters;
+	return ROOM_FIXED + filters + (int)(more < (1 << 20) ? more : 1 << 20);
 }
 
 static int thread_batch(struct restore_ctx *ctx, struct batch *b, const struct pstree_item *it,
@@ -148,40 +187,54 @@ static int thread_batch(struct restore_ctx *ctx, struct batch *b, const struct p
 	struct remote *r = it->restore->remote;
 	int ret;
 
-	add_own(b, r, it, t);
-	if (t == it->threads)
+	add_own(b, r, t);
+	if (t == it->threads) {
 		add_limits(b, r, it);
-	if ((ret = seccomp_add(ctx, b, it, t)) < 0 || (ret = creds_add(ctx, b, r, t)) < 0)
+		add_membarrier(b, t->core->tc);
+	}
+	if ((ret = add_signals(ctx, b, r, it, t)) < 0 || (ret = seccomp_add(ctx, b, it, t)) < 0 ||
+	    (ret = creds_add(ctx, b, r, it, t)) < 0)
 		return ret;
 	/* Both are reset by a change of credentials. */
-	if (t == it->threads && it->mm->has_dumpable && it->mm->dumpable <= 1)
-		batch_add(b, "dumpable", SYS_prctl, PR_SET_DUMPABLE,
-			  (unsigned long)it->mm->dumpable, 0, 0, 0, 0);
+	if (t == it->threads)
+		add_dumpable(b, it->mm);
 	batch_add(b, "parent-death signal", SYS_prctl, PR_SET_PDEATHSIG,
 		  tc->has_pdeath_sig ? tc->pdeath_sig : 0, 0, 0, 0, 0);
 	return 0;
 }
 
-/* As many threads at a time as the work area has room for. */
-#define ABREAST 64
+#define ABREAST 64 /* threads at a time, if the work area has room for them */
 
+static int start_thread(struct restore_ctx *ctx, struct pstree_item *it, size_t i, struct batch *b)
+{
+	int ret = set_scheduling(ctx, &it->threads[i]);
+
+	*b = (struct batch){ .arena = ctx->arena };
+	if (ret >= 0)
+		ret = thread_batch(ctx, b, it, &it->threads[i]);
+	if (ret >= 0)
+		ret = batch_start(ctx, it->restore->remote, it->threads[i].tid, b);
+	return ret;
+}
+
+/* A thread that needs more than the whole work area is alone, and runs in several parts. */
 static int run_threads(struct restore_ctx *ctx, struct pstree_item *it)
 {
+	struct batch *b = arena_array(ctx->arena, struct batch, ABREAST);
 	struct remote *r = it->restore->remote;
 
-	for (size_t from = 0; from < it->nr_threads; from += ABREAST) {
-		size_t to = from + ABREAST < it->nr_threads ? from + ABREAST : it->nr_threads;
-		struct batch *b = arena_array(ctx->arena, struct batch, to - from);
+	for (size_t from = 0, to; from < it->nr_threads; from = to) {
 		int ret = 0;
 
 		remote_reset(r);
-		for (size_t i = from; i < to && ret >= 0; i++) {
-			b[i - from].arena = ctx->arena;
-			ret = set_scheduling(ctx, &it->threads[i]);
-			if (ret >= 0)
-				ret = thread_batch(ctx, &b[i - from], it, &it->threads[i]);
-			if (ret >= 0)
-				ret = batch_start(ctx, r, it->threads[i].tid, &b[i - from]);
+		for (to = from; to < it->nr_threads && to < from + ABREAST && ret >= 0; to++) {
+			int room = thread_room(ctx, it, &it->threads[to]);
+
+			if (room < 0)
+				return room;
+			if (to > from && (size_t)room > remote_left(r))
+				break;
+			ret = start_thread(ctx, it, to, &b[to - from]);
 		}
 		for (size_t i = from; i < to && ret >= 0; i++)
 			ret = batch_finish(ctx, r, it->threads[i].tid, &b[i - from]);

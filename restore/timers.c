@@ -123,6 +123,8 @@ int timers_restore(struct restore_ctx *ctx, struct pstree_item *it)
 			.it_value = { (time_t)e->vsec, (long)e->vnsec },
 		};
 
+		if ((ret = batch_room(ctx, r, it->pid, &b, sizeof(v))) < 0)
+			return ret;
 		if ((e->isec || e->insec) && !e->vsec && !e->vnsec)
 			v.it_value.tv_nsec = SHORTEST_US * 1000;
 		batch_add(&b, "timer_settime", SYS_timer_settime, e->it_id, 0,

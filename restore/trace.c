@@ -12,9 +12,6 @@
 #include "kernel/ptrace.h"
 #include "restore/arch.h"
 
-/* How long a task may take to stop, in milliseconds. */
-#define STOP_LIMIT 5000
-
 static int seize_task(struct restore_ctx *ctx, struct pstree_item *it)
 {
 	unsigned long options = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD;
@@ -26,11 +23,12 @@ static int seize_task(struct restore_ctx *ctx, struct pstree_item *it)
 	if (ret == -EPERM)
 		ret = ptrace_seize(it->pid, options);
 	if (ret >= 0)
-		ret = ptrace_interrupt_wait(it->pid, STOP_LIMIT, &stop);
+		ret = ptrace_interrupt_wait(it->pid, restore_left_ms(ctx), &stop);
 	if (ret >= 0)
 		ret = remote_adopt(&rt->remote, it->pid, rt->area, remote_area_size(it->nr_threads));
 	if (ret < 0)
 		return fail(ctx->report, "trace", -ret, "pid %d: trace it", it->pid);
+	remote_set_limit(rt->remote, restore_left_ms(ctx));
 	return 0;
 }
 

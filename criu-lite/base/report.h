@@ -10,6 +10,7 @@
 #ifndef CL_BASE_REPORT_H
 #define CL_BASE_REPORT_H
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,9 +39,16 @@ int report_fail(struct report *r, const char *file, int line, const char *id, in
 void report_log(struct report *r, enum log_level level, const char *file, int line, const char *fmt,
 		...) __attribute__((format(printf, 5, 6)));
 
+/* Lets callers and static analysis see that what fail() returns is an error. */
+static inline int report_negative(int ret)
+{
+	return ret < 0 ? ret : -EIO;
+}
+
 /* fail(r, "pid-in-use", EEXIST, "pid %d is ...", pid): records the cause, returns -err (-EIO for
  * 0). */
-#define fail(r, id, err, ...) report_fail(r, __FILE_NAME__, __LINE__, id, err, __VA_ARGS__)
+#define fail(r, id, err, ...) \
+	report_negative(report_fail(r, __FILE_NAME__, __LINE__, id, err, __VA_ARGS__))
 #define log_msg(r, ...) report_log(r, LOG_MSG, __FILE_NAME__, __LINE__, __VA_ARGS__)
 #define log_error(r, ...) report_log(r, LOG_ERROR, __FILE_NAME__, __LINE__, __VA_ARGS__)
 #define log_warn(r, ...) report_log(r, LOG_WARN, __FILE_NAME__, __LINE__, __VA_ARGS__)

@@ -11,7 +11,7 @@
 
 #include "base/fd.h"
 
-#define MAX_NOTES   8192 /* bytes of a note segment that are looked at */
+#define MAX_NOTES 8192 /* bytes of a note segment that are looked at */
 #define MAX_HEADERS 128
 
 static int find_note(const char *p, size_t len, uint8_t *id, size_t *id_len)

@@ -6,16 +6,23 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/types.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "kernel/backoff.h"
 
 #define GET_RSEQ_CONFIGURATION 0x420f /* Linux 5.13; not in every libc */
+#define DEAD_NS  4000000 /* a wait this long asks whether the thread is alive at all */
+#define SLEEP_NS 2000000
 #define NT_SHADOW_STACK 0x204         /* NT_X86_SHSTK, Linux 6.6 */
 
 /* glibc declares ptrace() with an enum first; old headers lack some requests. */
@@ -80,6 +87,41 @@ static struct ptrace_stop stop_classify(int status)
 	return stop;
 }
 
+/* A dead leader is not reported before every other thread of its process has been waited for. */
+static bool is_dead(pid_t tid)
+{
+	char buf[256], path[32];
+	const char *p;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT;
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	buf[n > 0 ? n : 0] = '\0';
+	p = strrchr(buf, ')');
+	return p && p[1] == ' ' && (p[2] == 'Z' || p[2] == 'X');
+}
+
+/* 1: stopped, and how; 0: not yet; -errno. */
+static int stop_look(pid_t tid, struct ptrace_stop *stop)
+{
+	int status;
+	pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
+
+	if (got < 0)
+		return errno == ECHILD ? -ESRCH : -errno;
+	if (!got)
+		return 0;
+	if (!WIFSTOPPED(status))
+		return -ESRCH;
+	*stop = stop_classify(status);
+	return 1;
+}
+
 /**
  * ptrace_wait_stop - wait until a thread stops.
  * @tid: a traced thread
@@ -91,28 +133,29 @@ static struct ptrace_stop stop_classify(int status)
  */
 int ptrace_wait_stop(pid_t tid, unsigned int limit_ms, struct ptrace_stop *stop)
 {
-	struct backoff b = { 0 };
+	uint64_t start = backoff_now(), now = start;
+	int ret = stop_look(tid, stop);
+	sigset_t chld, before;
 
-	for (;;) {
-		int status, ret;
-		pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
-
-		if (got < 0)
-			return errno == ECHILD ? -ESRCH : -errno;
-		if (got == tid && WIFSTOPPED(status)) {
-			*stop = stop_classify(status);
-			return 0;
-		}
-		if (got == tid)
-			return -ESRCH;
-		if (!limit_ms)
-			return -ETIMEDOUT;
-		if (!b.start_ns)
-			backoff_init(&b, limit_ms);
-		ret = backoff_pause(&b);
-		if (ret < 0)
-			return ret;
+	if (ret || !limit_ms)
+		return ret < 0 ? ret : ret ? 0 : -ETIMEDOUT;
+	/* A stop is told by SIGCHLD; blocked, it waits for us if it comes between look and sleep. */
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	pthread_sigmask(SIG_BLOCK, &chld, &before);
+	while (!(ret = stop_look(tid, stop))) {
+		now = backoff_now();
+		if (now - start > DEAD_NS && is_dead(tid))
+			ret = -ESRCH;
+		else if (now - start >= limit_ms * 1000000ull)
+			ret = -ETIMEDOUT;
+		if (ret)
+			break;
+		/* Another thread of this program may be told instead: look again after a while. */
+		sigtimedwait(&chld, NULL, &(struct timespec){ .tv_nsec = SLEEP_NS });
 	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return ret < 0 ? ret : 0;
 }
 
 /**

@@ -106,6 +106,12 @@ unsigned long remote_alloc(struct remote *r, size_t size, size_t align)
 	return r->scratch + at;
 }
 
+/** remote_left - how much remote_alloc() has left, in bytes, before alignment. */
+size_t remote_left(const struct remote *r)
+{
+	return REMOTE_SCRATCH - r->scratch_used;
+}
+
 /** remote_reset - give back all that remote_alloc() has handed out. */
 void remote_reset(struct remote *r)
 {

@@ -67,6 +67,7 @@ void remote_area(const struct remote *r, unsigned long *start, unsigned long *en
 void remote_set_limit(struct remote *r, unsigned int limit_ms);
 
 unsigned long remote_alloc(struct remote *r, size_t size, size_t align);
+size_t remote_left(const struct remote *r);
 void remote_reset(struct remote *r);
 int remote_write(struct remote *r, unsigned long raddr, const void *buf, size_t len);
 int remote_read(struct remote *r, unsigned long raddr, void *buf, size_t len);

@@ -15,12 +15,12 @@ struct sockdiag_unix {
 	uint32_t ino;
 	uint32_t peer; /* inode of the peer; 0: none, or closed */
 	uint8_t type, state;
-	uint8_t shutdown;       /* RCV_SHUTDOWN 1, SEND_SHUTDOWN 2 */
-	uint32_t rqueue;        /* bytes; of a listening one: connections not accepted yet */
-	uint32_t wqueue;        /* of a listening one: its backlog */
-	uint32_t vfs_dev;       /* of the node it is bound to, as the kernel counts devices */
-	uint32_t vfs_ino;       /* 0: bound to no node */
-	const uint8_t *name;    /* as in sun_path */
+	uint8_t shutdown;    /* RCV_SHUTDOWN 1, SEND_SHUTDOWN 2 */
+	uint32_t rqueue;     /* bytes; of a listening one: connections not accepted yet */
+	uint32_t wqueue;     /* of a listening one: its backlog */
+	uint32_t vfs_dev;    /* of the node it is bound to, as the kernel counts devices */
+	uint32_t vfs_ino;    /* 0: bound to no node */
+	const uint8_t *name; /* as in sun_path */
 	size_t name_len;
 };
 

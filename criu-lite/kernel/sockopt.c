@@ -10,8 +10,8 @@
 #include <netinet/udp.h>
 #include <sys/socket.h>
 
-#define ANY  (SOCKOPT_INET | SOCKOPT_INET6 | SOCKOPT_UNIX)
-#define IP   (SOCKOPT_INET | SOCKOPT_INET6)
+#define ANY (SOCKOPT_INET | SOCKOPT_INET6 | SOCKOPT_UNIX)
+#define IP (SOCKOPT_INET | SOCKOPT_INET6)
 #define ONLY6 SOCKOPT_INET6
 
 /* Order matters where it stands: a locked filter cannot be changed any more. */
@@ -82,8 +82,8 @@ const struct sockopt_row *sockopt_find(uint32_t level, uint32_t name)
  */
 uint8_t sockopt_family(int domain)
 {
-	return domain == AF_INET  ? SOCKOPT_INET :
-	       domain == AF_INET6 ? SOCKOPT_INET6 :
-	       domain == AF_UNIX  ? SOCKOPT_UNIX :
-				    0;
+	return domain == AF_INET    ? SOCKOPT_INET
+	       : domain == AF_INET6 ? SOCKOPT_INET6
+	       : domain == AF_UNIX  ? SOCKOPT_UNIX
+				    : 0;
 }

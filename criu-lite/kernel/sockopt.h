@@ -15,9 +15,9 @@ struct sockopt_row {
 	uint8_t families; /* SOCKOPT_ bits */
 };
 
-#define SOCKOPT_INET  1
+#define SOCKOPT_INET 1
 #define SOCKOPT_INET6 2
-#define SOCKOPT_UNIX  4
+#define SOCKOPT_UNIX 4
 
 extern const struct sockopt_row sockopt_rows[];
 extern const size_t nr_sockopt_rows;

@@ -122,6 +122,8 @@ static int eventpoll_finish(struct dump_ctx *ctx, struct file_desc *d, const str
 
 		toff = i && e->tfd[i - 1]->tfd == t->tfd ? toff + 1 : 0;
 		f = find_target(ctx, fi, t, toff);
+		if (!f && ctx->files->blocked)
+			return 0;
 		if (!f) {
 			bad = file_blocker(ctx, fi, "epoll-outside", EOPNOTSUPP,
 					   "it watches a file, added as fd %u, that no task of the "

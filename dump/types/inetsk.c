@@ -100,7 +100,8 @@ static int dump_udp(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntry 
 	if (sock_opt(fi->local, IPPROTO_UDP, UDP_CORK, &cork) && cork)
 		return file_blocker(ctx, fi, "udp-cork", EOPNOTSUPP, "a corked UDP socket");
 	if (ioctl(fi->local, FIONREAD, &queued) == 0 && queued)
-		log_warn(ctx->report, "pid %d fd %d: datagrams not read yet on UDP port %u are lost",
+		log_warn(ctx->report,
+			 "pid %d fd %d: datagrams not read yet on UDP port %u are lost",
 			 fi->task->pid, fi->fd, e->src_port);
 	return 0;
 }
@@ -165,8 +166,8 @@ static int inetsk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct f
 	sock_opt(fi->local, SOL_SOCKET, SO_PROTOCOL, &e->proto);
 	ret = dump_addrs(ctx, fi, e, &connected);
 	if (!ret)
-		ret = e->proto == IPPROTO_TCP ? dump_tcp(ctx, fi, e) :
-						dump_udp(ctx, fi, e, connected);
+		ret = e->proto == IPPROTO_TCP ? dump_tcp(ctx, fi, e)
+					      : dump_udp(ctx, fi, e, connected);
 	if (ret)
 		return ret;
 	dump_ip_opts(ctx, fi, e);

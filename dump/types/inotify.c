@@ -145,7 +145,8 @@ static int inotify_dump(struct dump_ctx *ctx, struct file_desc *d, const struct 
 	if (e->n_wd)
 		qsort(e->wd, e->n_wd, sizeof(*e->wd), by_wd);
 	if (!bad && ioctl(fi->local, FIONREAD, &queued) == 0 && queued)
-		log_warn(ctx->report, "pid %d fd %d: inotify events not read yet (%d bytes) are lost",
+		log_warn(ctx->report,
+			 "pid %d fd %d: inotify events not read yet (%d bytes) are lost",
 			 fi->task->pid, fi->fd, queued);
 	return bad;
 }

@@ -16,7 +16,7 @@
 #include "base/fd.h"
 #include "proto/memfd.pb-c.h"
 
-#define PREFIX	"/memfd:"
+#define PREFIX "/memfd:"
 #define DELETED " (deleted)"
 
 struct memfd_seen {

@@ -60,14 +60,13 @@ static void read_build_id(RegFileEntry *e, struct arena *a, int fd)
 
 static int check_locks(struct dump_ctx *ctx, const struct fd_info *fi)
 {
-	if (fi->fd < 0 || !idmap_get(&ctx->files->locked, fi->st.st_ino))
+	if (fi->fd < 0 || !file_may_be_locked(ctx, fi->st.st_ino))
 		return 0;
 	if (!strstr(file_info_text(ctx, fi), "\nlock:"))
 		return 0;
-	return file_blocker(ctx, fi, "file-locks", EOPNOTSUPP,
-			    "it has file locks; %s",
-			    ctx->opts->file_locks ? "--file-locks is not supported by this version" :
-						    "they need --file-locks");
+	return file_blocker(ctx, fi, "file-locks", EOPNOTSUPP, "it has file locks; %s",
+			    ctx->opts->file_locks ? "--file-locks is not supported by this version"
+						  : "they need --file-locks");
 }
 
 /**
@@ -94,9 +93,8 @@ int reg_describe(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info
 		e->has_size = 1;
 		e->size = (uint64_t)fi->st.st_size;
 		/* A file of /proc or /sys is made up while it is read: leave it alone. */
-		if (fi->local >= 0 && fi->st.st_size >= 64 &&
-		    (fi->flags & O_ACCMODE) != O_WRONLY && !(fi->flags & (O_DIRECT | O_PATH)) &&
-		    fi->st.st_blocks)
+		if (fi->local >= 0 && fi->st.st_size >= 64 && (fi->flags & O_ACCMODE) != O_WRONLY &&
+		    !(fi->flags & (O_DIRECT | O_PATH)) && fi->st.st_blocks)
 			read_build_id(e, ctx->arena, fi->local);
 	}
 	return file_where_gone(ctx, d, fi, &w);

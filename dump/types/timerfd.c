@@ -33,8 +33,7 @@ static int timerfd_dump(struct dump_ctx *ctx, struct file_desc *d, const struct 
 	TimerfdEntry *e = (TimerfdEntry *)d->msg;
 	uint64_t clock, flags;
 
-	if (file_info_u64(fi, "clockid", 10, &clock) ||
-	    file_info_u64(fi, "ticks", 10, &e->ticks) ||
+	if (file_info_u64(fi, "clockid", 10, &clock) || file_info_u64(fi, "ticks", 10, &e->ticks) ||
 	    file_info_u64(fi, "settime flags", 8, &flags) ||
 	    read_pair(fi, "it_value", &e->vsec, &e->vnsec) ||
 	    read_pair(fi, "it_interval", &e->isec, &e->insec))

@@ -115,10 +115,11 @@ static int tty_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_i
 	int ret;
 
 	if (!is_pts(fi->st.st_rdev) && !tty_dev)
-		return file_blocker(ctx, fi, "tty-kind", EOPNOTSUPP,
-				    fi->st.st_rdev == makedev(5, 2) ?
-					    "the master of a terminal: not supported by this version" :
-					    "a terminal of a kind that this version does not know");
+		return file_blocker(
+			ctx, fi, "tty-kind", EOPNOTSUPP,
+			fi->st.st_rdev == makedev(5, 2)
+				? "the master of a terminal: not supported by this version"
+				: "a terminal of a kind that this version does not know");
 	if (!ctx->opts->shell_job)
 		return file_blocker(ctx, fi, "tty-outside", EOPNOTSUPP,
 				    "a terminal whose other side is not in the tree; a job of a "

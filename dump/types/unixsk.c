@@ -145,7 +145,7 @@ static int dump_queue(struct dump_ctx *ctx, struct file_desc *d, const struct fd
 }
 
 static int dump_sk_state(struct dump_ctx *ctx, const struct fd_info *fi, UnixSkEntry *e,
-		      const struct sockdiag_unix *u)
+			 const struct sockdiag_unix *u)
 {
 	if (u->state == TCP_LISTEN) {
 		e->backlog = u->wqueue;
@@ -177,11 +177,13 @@ static int unixsk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct f
 	u = sockdiag_unix_by_ino(sd, (uint32_t)fi->st.st_ino);
 	if (!u)
 		return file_blocker(ctx, fi, "sock-diag", ENOENT, "netlink does not know it");
+	file_see(ctx, FILE_KIND_unixsk, u->ino, d);
 	e->ino = u->ino;
 	e->type = u->type;
 	e->state = u->state;
 	e->peer = u->peer;
-	e->name.data = arena_memdup(ctx->arena, u->name_len ? u->name : (const uint8_t *)"", u->name_len);
+	e->name.data =
+		arena_memdup(ctx->arena, u->name_len ? u->name : (const uint8_t *)"", u->name_len);
 	e->name.len = u->name_len;
 	if (u->shutdown) {
 		e->has_shutdown = 1;
@@ -204,7 +206,6 @@ static int unixsk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct f
 		e->opts->has_so_passcred = e->opts->so_passcred = 1;
 	if (sock_opt(fi->local, SOL_SOCKET, SO_PASSSEC, &v) && v)
 		e->opts->has_so_passsec = e->opts->so_passsec = 1;
-	file_see(ctx, FILE_KIND_unixsk, e->ino, d);
 	return 0;
 }
 
@@ -224,9 +225,9 @@ static int unixsk_finish(struct dump_ctx *ctx, struct file_desc *d, const struct
 	return file_blocker(ctx, fi, "unix-peer-outside", EOPNOTSUPP,
 			    "socket %u is connected to socket %u (%s) outside the tree; %s", e->ino,
 			    e->peer, name,
-			    ctx->opts->ext_unix_sk ?
-				    "--ext-unix-sk is not supported by this version" :
-				    "such a socket needs --ext-unix-sk");
+			    ctx->opts->ext_unix_sk
+				    ? "--ext-unix-sk is not supported by this version"
+				    : "such a socket needs --ext-unix-sk");
 }
 
 const struct file_dump_ops unixsk_dump_ops = {

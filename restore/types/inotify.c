@@ -12,7 +12,7 @@
 #include "proto/inotify.pb-c.h"
 
 #define SET_NEXT_WD _IOW('I', 0, int32_t) /* INOTIFY_IOC_SETNEXTWD */
-#define SETTABLE    (IN_ALL_EVENTS | IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK | IN_ONESHOT)
+#define SETTABLE (IN_ALL_EVENTS | IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK | IN_ONESHOT)
 
 static int add_watch(struct file_desc *d, int fd, const InotifyWdEntry *w)
 {

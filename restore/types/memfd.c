@@ -70,6 +70,7 @@ static int make_inode(struct pstree *t, struct file_desc *d, struct memfd_inode 
 		return -err;
 	}
 	i->shmem->fd = take_fd(&fd);
+	file_keep(t, &i->shmem->fd);
 	return 0;
 }
 

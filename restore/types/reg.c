@@ -40,8 +40,9 @@ static int check_build_id(struct file_desc *d)
 	if (!elf_build_id(fd, id, &len) && (len + 3) / 4 == e->n_build_id &&
 	    !memcmp(id, e->build_id, len))
 		return 0;
-	return file_fail(d, ESTALE, "the program is another one than at the dump: its build id "
-				    "differs");
+	return file_fail(d, ESTALE,
+			 "the program is another one than at the dump: its build id "
+			 "differs");
 }
 
 static int reg_check(struct pstree *t, struct file_desc *d)

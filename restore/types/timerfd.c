@@ -15,14 +15,14 @@
 #include "proto/timerfd.pb-c.h"
 
 #define SET_TICKS _IOW('T', 0, uint64_t) /* TFD_IOC_SET_TICKS */
-#define NSEC	  1000000000
+#define NSEC 1000000000
 
 /* The clock that an alarm clock is read from. */
 static clockid_t readable_clock(uint32_t clock)
 {
-	return clock == CLOCK_REALTIME_ALARM ? CLOCK_REALTIME :
-	       clock == CLOCK_BOOTTIME_ALARM ? CLOCK_BOOTTIME :
-					       (clockid_t)clock;
+	return clock == CLOCK_REALTIME_ALARM   ? CLOCK_REALTIME
+	       : clock == CLOCK_BOOTTIME_ALARM ? CLOCK_BOOTTIME
+					       : (clockid_t)clock;
 }
 
 static int set_time(struct file_desc *d, int fd, const TimerfdEntry *e)

@@ -22,6 +22,9 @@
 /* The terminal of the tool, once for all files on it. */
 struct own_tty {
 	int fd;
+	int in;                 /* our standard input itself, if it is the terminal; or -1 */
+	int flags;              /* of in */
+	struct file_desc *heir; /* who gets it, as a job shares it with its shell */
 };
 
 struct tty_priv {
@@ -46,14 +49,20 @@ static struct own_tty *own_tty(struct pstree *t, struct file_desc *d)
 	if (o)
 		return o;
 	o = arena_new_of(t->arena, struct own_tty);
-	o->fd = ioctl(STDIN_FILENO, TCGETS, &s) == 0 ?
-			open("/proc/self/fd/0", O_RDWR | O_NOCTTY | O_CLOEXEC) :
-			open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	o->in = -1;
+	o->fd = ioctl(STDIN_FILENO, TCGETS, &s) == 0
+			? open("/proc/self/fd/0", O_RDWR | O_NOCTTY | O_CLOEXEC)
+			: open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (o->fd < 0) {
 		file_fail(d, errno, "a terminal is needed: start the restore on one");
 		return NULL;
 	}
-	engine_service(engine_ctx(t), &o->fd);
+	file_keep(t, &o->fd);
+	if (ioctl(STDIN_FILENO, TCGETS, &s) == 0) {
+		o->in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+		o->flags = fcntl(STDIN_FILENO, F_GETFL);
+		file_keep(t, &o->in);
+	}
 	rfile_see(t, FILE_KIND_tty, 0, o);
 	return o;
 }
@@ -76,6 +85,10 @@ static int tty_prepare(struct pstree *t, struct file_desc *d)
 	p->own = own_tty(t, d);
 	if (!p->own)
 		return -ENOTTY;
+	/* Only as it is: what is set on it would be set for the shell too. */
+	if (p->own->in >= 0 && !p->own->heir && (uint32_t)p->own->flags == e->flags &&
+	    !e->fown->pid)
+		p->own->heir = d;
 	if (!rfile_seen(t, FILE_KIND_tty, e->tty_info_id | 1ull << 32)) {
 		rfile_see(t, FILE_KIND_tty, e->tty_info_id | 1ull << 32, d);
 		p->info = idmap_get(&restore_files(t)->content[IMAGE_TTY_INFO], e->tty_info_id);
@@ -132,7 +145,9 @@ static int tty_open(struct file_desc *d, int *new_fd)
 		snprintf(path, sizeof(path), "/dev/tty");
 	else
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", p->own->fd);
-	fd = open(path, (int)(e->flags & (O_ACCMODE | O_NONBLOCK)) | O_NOCTTY | O_CLOEXEC);
+	fd = p->own->heir == d ? fcntl(p->own->in, F_DUPFD_CLOEXEC, 0)
+			       : open(path, (int)(e->flags & (O_ACCMODE | O_NONBLOCK)) | O_NOCTTY |
+						    O_CLOEXEC);
 	if (fd < 0)
 		return file_fail(d, errno, "open the terminal");
 	if (p->info && p->info->termios && set_termios(d, fd, p->info->termios) < 0)

@@ -33,9 +33,10 @@ child = os.fork()
 if not child:
     for fd in (r, w, fr, fw, pr, pw, er, bw, rw, r2, cr):
         os.close(fd)
+    signal.signal(signal.SIGUSR2, lambda *_: os.write(cw, b"from the child"))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
     while True:
-        signal.sigwait([signal.SIGUSR2, signal.SIGTERM])
-        os.write(cw, b"from the child")
+        signal.pause()
 os.close(cw)
 fds = (r, w, fr, fw, pr, pw, er, bw, rw, r2, cr)
 flags = [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in fds]

@@ -8,17 +8,23 @@ after, sends SIGUSR1 and reads PASS.  A program may have lines of the form
     # dump: OPTIONS       more options for dump
     # restore: OPTIONS    more options for restore
     # refused: ID         dump must refuse with that error id, and do no harm
+    # tty                 it is a job in a session that has a terminal, its standard input
 
 Usage: run.py [--bin PROGRAM] [--dumper PROGRAM] [--restorer PROGRAM] [-n CYCLES] [-v] [NAME...]
 """
+import sys
+
+# Programs of this directory are named after types, and so are modules of Python.
+sys.path.pop(0)
+
 import argparse
 import ctypes
 import os
+import pty
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 
@@ -32,9 +38,10 @@ class Failed(Exception):
 
 
 def directives(path):
-    out = {"dump": [], "restore": [], "refused": None}
+    out = {"dump": [], "restore": [], "refused": None, "tty": False}
     with open(path) as f:
         for line in f:
+            out["tty"] |= line == "# tty\n"
             m = re.match(r"(?:#|//| \*) (dump|restore|refused): (.*)", line)
             if m and m[1] == "refused":
                 out["refused"] = m[2].strip()
@@ -103,7 +110,7 @@ def read(path):
 
 def tool(args, *words, ok=True, by=None):
     p = subprocess.run([by or args.bin, *words], capture_output=True, text=True, timeout=TIMEOUT * 2,
-                       stdin=subprocess.DEVNULL)
+                       stdin=None if args.tty else subprocess.DEVNULL)
     reap()
     if (p.returncode == 0) != ok:
         text = (p.stdout + p.stderr).strip().splitlines()
@@ -111,18 +118,19 @@ def tool(args, *words, ok=True, by=None):
     return p.stdout + p.stderr
 
 
-def start(path, work):
+def start(args, path, work):
     cmd = [path]
     if path.endswith(".py"):
-        cmd = ["/usr/bin/python3", path]
+        cmd = ["/usr/bin/python3", "-P", path]
     elif path.endswith(".c"):
         exe = os.path.join(work, "program")
         subprocess.run(["cc", "-O1", "-D_GNU_SOURCE", "-pthread", "-o", exe, path], check=True)
         cmd = [exe]
-    env = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=HERE)
+    env = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=os.path.join(HERE, "lib"))
     out = os.open(os.path.join(work, "out"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    p = subprocess.Popen(cmd, cwd=work, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                         start_new_session=True)
+    p = subprocess.Popen(cmd, cwd=work, env=env, stdin=None if args.tty else subprocess.DEVNULL,
+                         stdout=out, stderr=out, start_new_session=not args.tty,
+                         process_group=0 if args.tty else None)
     os.close(out)
     return p.pid
 
@@ -162,10 +170,40 @@ def refused(args, opts, pid, work):
         raise Failed("refused, but there is an inventory")
 
 
+def run_in_tty(args, path, work):
+    """run() in a child that leads a session with a terminal of its own."""
+    pid, master = pty.fork()
+    if not pid:
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        args.tty = True
+        text = ""
+        try:
+            run(args, path, work)
+        except Exception as e:
+            text = str(e) or repr(e)
+        with open(os.path.join(work, "result"), "w") as f:
+            f.write(text)
+        os._exit(0)
+    try:
+        while os.read(master, 4096):
+            pass
+    except OSError:
+        pass
+    os.close(master)
+    os.waitpid(pid, 0)
+    text = read(os.path.join(work, "result"))
+    if text:
+        raise Failed(text)
+
+
 def run(args, path, work):
     opts = directives(path)
+    if opts["tty"] and not args.tty:
+        run_in_tty(args, path, work)
+        return
     out = os.path.join(work, "out")
-    pid = start(path, work)
+    pid = start(args, path, work)
     try:
         wait_for("READY", lambda: "READY" in read(out) or not alive(pid))
         if not alive(pid):
@@ -205,9 +243,10 @@ def main():
     ap.add_argument("names", nargs="*")
     args = ap.parse_args()
     args.bin = os.path.realpath(args.bin)
+    args.tty = False
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     files = sorted(f for f in os.listdir(HERE)
-                   if f.endswith((".py", ".c")) and f not in ("run.py", "common.py"))
+                   if f.endswith((".py", ".c")) and f != "run.py")
     bad = 0
     for f in files:
         name = f.rsplit(".", 1)[0]

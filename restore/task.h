@@ -1,0 +1,10 @@
+/* task - what a restored task does for itself. Only restore/ includes this. */
+#ifndef CL_RESTORE_TASK_H
+#define CL_RESTORE_TASK_H
+
+#include "restore/ctx.h"
+
+int task_fs(struct restore_ctx *ctx, struct pstree_item *me);
+int task_misc(struct restore_ctx *ctx, struct pstree_item *me);
+
+#endif
