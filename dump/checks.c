@@ -28,6 +28,22 @@ static bool is_ancestor(struct dump_ctx *ctx, pid_t pid)
 	return false;
 }
 
+static const char *const namespaces[] = { "pid", "net", "mnt",    "user",
+					  "ipc", "uts", "cgroup", "time" };
+
+_Static_assert(sizeof(namespaces) / sizeof(*namespaces) == NR_NAMESPACES, "a name for each");
+
+static void own_namespaces(struct dump_ctx *ctx)
+{
+	char name[32];
+	struct stat st;
+
+	for (size_t i = 0; i < NR_NAMESPACES; i++) {
+		snprintf(name, sizeof(name), "/proc/self/ns/%s", namespaces[i]);
+		ctx->own_ns[i] = stat(name, &st) < 0 ? 0 : st.st_ino;
+	}
+}
+
 /**
  * freeze_check_target - is this a process to stop at all?
  * @ctx: the dump; the root has its item, nothing has been stopped
@@ -39,6 +55,7 @@ int freeze_check_target(struct dump_ctx *ctx)
 	struct pstree_item *root = ctx->tree->root;
 	int ret;
 
+	own_namespaces(ctx);
 	if (root->pid == 1)
 		return fail(ctx->report, "target-init", EOPNOTSUPP,
 			    "pid 1 is the init process of this pid namespace");
@@ -63,33 +80,17 @@ int freeze_check_target(struct dump_ctx *ctx)
 	return 0;
 }
 
-static const char *const namespaces[] = { "pid", "net", "mnt",    "user",
-					  "ipc", "uts", "cgroup", "time" };
-#define NR_NS (sizeof(namespaces) / sizeof(*namespaces))
-
-static void own_namespaces(struct stat st[NR_NS])
-{
-	char name[32];
-
-	for (size_t i = 0; i < NR_NS; i++) {
-		snprintf(name, sizeof(name), "/proc/self/ns/%s", namespaces[i]);
-		if (stat(name, &st[i]) < 0)
-			st[i] = (struct stat){ 0 };
-	}
-}
-
-static void check_namespaces(struct dump_ctx *ctx, struct pstree_item *it,
-			     const struct stat own[NR_NS])
+static void check_namespaces(struct dump_ctx *ctx, struct pstree_item *it)
 {
 	char name[32], which[64] = "";
 	struct stat st;
 	size_t len = 0;
 
-	for (size_t i = 0; i < NR_NS; i++) {
+	for (size_t i = 0; i < NR_NAMESPACES; i++) {
 		snprintf(name, sizeof(name), "ns/%s", namespaces[i]);
-		if (!own[i].st_ino || fstatat(it->dump->proc_fd, name, &st, 0) < 0)
+		if (!ctx->own_ns[i] || fstatat(it->dump->proc_fd, name, &st, 0) < 0)
 			continue;
-		if (st.st_ino != own[i].st_ino)
+		if (st.st_ino != ctx->own_ns[i])
 			len += (size_t)snprintf(which + len, sizeof(which) - len, "%s%s",
 						len ? ", " : "", namespaces[i]);
 	}
@@ -163,10 +164,8 @@ static void check_shared_vm(struct dump_ctx *ctx)
  */
 int freeze_checks(struct dump_ctx *ctx)
 {
-	struct stat own[NR_NS];
 	struct pstree_item *it;
 
-	own_namespaces(own);
 	list_for_each(it, &ctx->tree->items, list) {
 		if (it == ctx->tree->root && it->state == TASK_DEAD)
 			return fail(ctx->report, "target-dead", ESRCH, "pid %d has ended meanwhile",
@@ -174,7 +173,7 @@ int freeze_checks(struct dump_ctx *ctx)
 		check_session(ctx, it);
 		if (it->state == TASK_DEAD)
 			continue;
-		check_namespaces(ctx, it, own);
+		check_namespaces(ctx, it);
 		ctx->stats->threads += it->dump->nr_threads;
 		ctx->stats->tasks++;
 	}

@@ -56,6 +56,8 @@ struct dump_xsave {
 	uint32_t at[16], size[16];
 };
 
+#define NR_NAMESPACES 8
+
 #define RESCUE_MAX 64 /* tasks seen to in one try */
 
 struct dump_ctx {
@@ -78,6 +80,7 @@ struct dump_ctx {
 	size_t causes_before; /* in the report when the dump began */
 	pid_t guardian;       /* 0: none */
 	int guardian_pipe;
+	ino_t own_ns[NR_NAMESPACES]; /* this program's namespaces; 0: not known */
 	bool seccomp_suspended;   /* PTRACE_O_SUSPEND_SECCOMP is in force */
 };
 

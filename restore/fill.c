@@ -264,14 +264,19 @@ static int fill_shmem(struct restore_ctx *ctx, struct shmem *s)
 	ret = image_pages_open(ctx->images, s->pages_id, &from, &size);
 	if (ret < 0)
 		return ret;
-	for (size_t i = 0; i < s->nr_runs; i++)
-		add_pieces(&f, (struct piece){
-				       .to = s->fd,
-				       .from = from,
-				       .vaddr = s->runs[i].vaddr,
-				       .len = s->runs[i].pages * 4096,
-				       .offset = s->runs[i].offset,
-			       });
+	for (size_t i = 0; i < s->nr_runs; i++) {
+		const struct page_run *r = &s->runs[i];
+		uint64_t len = r->pages * 4096;
+
+		/* The last page of a memfd may be in it in part. */
+		if (r->vaddr + len > s->size)
+			len = s->size > r->vaddr ? s->size - r->vaddr : 0;
+		add_pieces(&f, (struct piece){ .to = s->fd,
+					       .from = from,
+					       .vaddr = r->vaddr,
+					       .len = len,
+					       .offset = r->offset });
+	}
 	fill_run(&f);
 	return atomic_load(&f.failed) ? -EIO : 0;
 }

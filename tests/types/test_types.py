@@ -255,11 +255,11 @@ def main():
         work = tempfile.mkdtemp(prefix=f"cl-{name}-")
         try:
             run(args, os.path.join(HERE, f), work)
-            print(f"ok   types/{name}", flush=True)
+            print(f"ok - types/{name}", flush=True)
         except (Failed, OSError, subprocess.TimeoutExpired, subprocess.CalledProcessError,
                 ValueError) as e:
             bad += 1
-            print(f"FAIL types/{name}: {e}" + (f"  ({work})" if args.v else ""), flush=True)
+            print(f"not ok - types/{name}: {e}" + (f"  ({work})" if args.v else ""), flush=True)
             if args.v:
                 continue
         shutil.rmtree(work, ignore_errors=True)
