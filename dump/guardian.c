@@ -52,7 +52,7 @@ static void guardian_main(int pipe_fd)
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	setsid();
-	prctl(PR_SET_NAME, "criu-lite-guard");
+	prctl(PR_SET_NAME, GUARDIAN_NAME);
 	dup2(pipe_fd, 0);
 	close_range(1, ~0U, 0);
 	while (read_all(0, &pid, sizeof(pid)) == 0)

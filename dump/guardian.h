@@ -4,6 +4,8 @@
 
 #include "dump/ctx.h"
 
+#define GUARDIAN_NAME "criu-lite-guard" /* as /proc/PID/comm has it */
+
 int dump_guardian_start(struct dump_ctx *ctx);
 void dump_guardian_note(struct dump_ctx *ctx, pid_t pid);
 void dump_guardian_stop(struct dump_ctx *ctx);

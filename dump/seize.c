@@ -17,10 +17,12 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "dump/guardian.h"
 #include "kernel/backoff.h"
 #include "kernel/kcmp.h"
 #include "kernel/ptrace.h"
 
+#define GUARDIAN_NAP_US 2000
 #define SLICE_MS 200 /* how long before a look at why a thread does not stop */
 
 static struct dump_thread *thread_add(struct freeze *f, struct dump_task *t, pid_t tid)
@@ -32,24 +34,43 @@ static struct dump_thread *thread_add(struct freeze *f, struct dump_task *t, pid
 	return th;
 }
 
-/* Records why a thread may not be traced; FREEZE_GONE if it is because it is dead. */
+/* Who traces a thread, 0 if nobody does, and the tracer's name. */
+static pid_t tracer_of(struct freeze *f, struct pstree_item *it, pid_t tid,
+		       char comm[static PROC_COMM_LEN])
+{
+	struct proc_text *t = &f->ctx->text;
+	struct proc_status st = { 0 };
+	char name[40];
+
+	snprintf(name, sizeof(name), "task/%d/status", tid);
+	if (proc_read(it->dump->proc_fd, name, t) || proc_parse_status(t->p, &st))
+		return 0;
+	proc_status_free(&st);
+	snprintf(name, sizeof(name), "/proc/%d/comm", st.tracer);
+	snprintf(comm, PROC_COMM_LEN, "?");
+	if (st.tracer && !proc_read(AT_FDCWD, name, t))
+		snprintf(comm, PROC_COMM_LEN, "%.*s", (int)strcspn(t->p, "\n"), t->p);
+	return st.tracer;
+}
+
+/* Records why a thread may not be traced, once for each process; FREEZE_GONE: it is dead. */
 static int seize_refused(struct freeze *f, struct pstree_item *it, pid_t tid, int err)
 {
 	struct dump_ctx *ctx = f->ctx;
-	struct proc_status st = { 0 };
+	char name[40], comm[PROC_COMM_LEN];
 	struct proc_stat stat;
-	char name[40], comm[PROC_COMM_LEN + 3] = "";
+	pid_t tracer;
 
 	snprintf(name, sizeof(name), "task/%d/stat", tid);
 	if (proc_read(it->dump->proc_fd, name, &ctx->text) || proc_parse_stat(ctx->text.p, &stat) ||
-	    stat.state == 'X')
-		return FREEZE_GONE;
-	if (stat.state == 'Z' && tid != it->pid)
+	    stat.state == 'X' || (stat.state == 'Z' && tid != it->pid))
 		return FREEZE_GONE;
 	if (stat.state == 'Z' && stat.threads <= 1) {
 		it->state = TASK_DEAD;
 		return 0;
 	}
+	if (it->dump->refused)
+		return -EPERM;
 	it->dump->refused = true;
 	if (stat.state == 'Z')
 		return fail(ctx->report, "leader-exited", EOPNOTSUPP,
@@ -58,22 +79,43 @@ static int seize_refused(struct freeze *f, struct pstree_item *it, pid_t tid, in
 	if (stat.flags & PROC_STAT_KTHREAD)
 		return fail(ctx->report, "kernel-thread", EOPNOTSUPP,
 			    "pid %d (%s) is a thread of the kernel", it->pid, stat.comm);
-	snprintf(name, sizeof(name), "task/%d/status", tid);
-	if (!proc_read(it->dump->proc_fd, name, &ctx->text) && !proc_parse_status(ctx->text.p, &st))
-		proc_status_free(&st);
-	if (st.tracer) {
-		snprintf(name, sizeof(name), "/proc/%d/comm", st.tracer);
-		if (!proc_read(AT_FDCWD, name, &ctx->text))
-			snprintf(comm, sizeof(comm), " (%.*s)", (int)strcspn(ctx->text.p, "\n"),
-				 ctx->text.p);
-		return fail(ctx->report, "task-traced", EBUSY,
-			    "pid %d (%s): thread %d is traced by process %d%s; detach that first",
-			    it->pid, stat.comm, tid, st.tracer, comm);
-	}
+	tracer = tracer_of(f, it, tid, comm);
+	if (tracer)
+		return fail(
+			ctx->report, "task-traced", EBUSY,
+			"pid %d (%s): thread %d is traced by process %d (%s); detach that first",
+			it->pid, stat.comm, tid, tracer, comm);
 	return fail(
 		ctx->report, "ptrace-denied", err,
 		"pid %d (%s): PTRACE_SEIZE of thread %d; it takes the same user or CAP_SYS_PTRACE",
 		it->pid, stat.comm, tid);
+}
+
+/* PTRACE_O_SUSPEND_SECCOMP takes CAP_SYS_ADMIN, and is done without where that is missing. */
+static int seize_once(struct freeze *f, pid_t tid)
+{
+	int ret = ptrace_seize(tid, f->options);
+
+	if (ret != -EPERM || !(f->options & PTRACE_O_SUSPEND_SECCOMP))
+		return ret;
+	ret = ptrace_seize(tid, f->options & ~PTRACE_O_SUSPEND_SECCOMP);
+	if (!ret)
+		f->options &= ~(unsigned long)PTRACE_O_SUSPEND_SECCOMP;
+	return ret;
+}
+
+/* Seizes, as soon as the guardian of a tool that died has done its work there. */
+static int seize_patiently(struct freeze *f, struct pstree_item *it, pid_t tid)
+{
+	char comm[PROC_COMM_LEN];
+	int ret = seize_once(f, tid);
+
+	while (ret == -EPERM && backoff_now() < f->ctx->deadline_ns &&
+	       tracer_of(f, it, tid, comm) && !strcmp(comm, GUARDIAN_NAME)) {
+		usleep(GUARDIAN_NAP_US);
+		ret = seize_once(f, tid);
+	}
+	return ret;
 }
 
 static int thread_seize(struct freeze *f, struct pstree_item *it, pid_t tid)
@@ -90,12 +132,7 @@ static int thread_seize(struct freeze *f, struct pstree_item *it, pid_t tid)
 			thread_add(f, it->dump, tid);
 		return ret;
 	}
-	ret = ptrace_seize(tid, f->options);
-	if (ret == -EPERM && f->options & PTRACE_O_SUSPEND_SECCOMP) {
-		ret = ptrace_seize(tid, f->options & ~PTRACE_O_SUSPEND_SECCOMP);
-		if (!ret)
-			f->options &= ~(unsigned long)PTRACE_O_SUSPEND_SECCOMP;
-	}
+	ret = seize_patiently(f, it, tid);
 	if (ret == -ESRCH)
 		return FREEZE_GONE;
 	if (ret) {

@@ -10,7 +10,7 @@ after, sends SIGUSR1 and reads PASS.  A program may have lines of the form
     # refused: ID         dump must refuse with that error id, and do no harm
     # tty                 it is a job in a session that has a terminal, its standard input
 
-Usage: run.py [--bin PROGRAM] [--dumper PROGRAM] [--restorer PROGRAM] [-n CYCLES] [-v] [NAME...]
+Usage: test_types.py [--bin PROGRAM] [--dumper PROGRAM] [--restorer PROGRAM] [-n CYCLES] [-v] [NAME...]
 """
 import sys
 
@@ -246,7 +246,7 @@ def main():
     args.tty = False
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     files = sorted(f for f in os.listdir(HERE)
-                   if f.endswith((".py", ".c")) and f != "run.py")
+                   if f.endswith((".py", ".c")) and f != os.path.basename(__file__))
     bad = 0
     for f in files:
         name = f.rsplit(".", 1)[0]
