@@ -152,6 +152,20 @@ static int check_tables(struct restore_ctx *ctx)
 	return ret;
 }
 
+/*
+ * Who forks the helper for @it's group: somebody in the session, so that the
+ * helper is born there. One that leads the session itself is forked from
+ * outside, for it is the one that forks those who lost their way in: adopt_birth().
+ */
+static struct pstree_item *helper_parent(struct pstree_item *it)
+{
+	bool session = it->pgid == it->sid;
+
+	while (session && it->parent && it->parent->sid == it->sid)
+		it = it->parent;
+	return it->parent && (session || it->sid == it->parent->sid) ? it->parent : it;
+}
+
 /* Every group has a leader, alive, dead or a helper, in the session of its members. */
 static int plan_groups(struct restore_ctx *ctx)
 {
@@ -163,9 +177,7 @@ static int plan_groups(struct restore_ctx *ctx)
 
 		if (it->pgid == it->pid || (outside(ctx, it->sid) && it->pgid == getpgrp()))
 			continue;
-		if (!leader && !add_helper(ctx,
-					   it->parent && it->sid == it->parent->sid ? it->parent : it,
-					   it->pgid, it->sid))
+		if (!leader && !add_helper(ctx, helper_parent(it), it->pgid, it->sid))
 			ret = -EIO;
 		else if (leader && leader->sid != it->sid)
 			ret = fail(ctx->report, "group-session", 0,

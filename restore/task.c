@@ -324,9 +324,10 @@ static int restore_files(struct restore_ctx *ctx, struct pstree_item *me)
 
 static int restore_alive(struct restore_ctx *ctx, struct pstree_item *me)
 {
-	int ret = restore_files(ctx, me);
+	/* While /proc is still where we know it. */
+	int ret = task_misc(ctx, me);
 
-	if (ret < 0 || (ret = task_misc(ctx, me)) < 0 || (ret = settle_children(ctx, me)) < 0 ||
+	if (ret < 0 || (ret = restore_files(ctx, me)) < 0 || (ret = settle_children(ctx, me)) < 0 ||
 	    (ret = restore_signals(ctx, me)) < 0)
 		return ret;
 	return map_area(ctx, me);

@@ -77,6 +77,24 @@ static int restore_groups(struct restore_ctx *ctx, const struct pstree_item *me)
 		    c->n_groups);
 }
 
+/* Children that come to us as a subreaper must have come before we cease to be one. */
+static int restore_subreaper(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	const TaskCoreEntry *tc = item_core(me)->tc;
+	struct pstree_item *it;
+
+	list_for_each (it, &me->children, sibling) {
+		int ret = it->restore->birth == BIRTH_ADOPT ?
+				  restore_wait_phase(ctx, it, RST_FORKED) : 0;
+
+		if (ret < 0)
+			return ret;
+	}
+	if (prctl(PR_SET_CHILD_SUBREAPER, tc->has_child_subreaper && tc->child_subreaper) < 0)
+		return fail(ctx->report, "subreaper", errno, "pid %d: subreaper flag", me->pid);
+	return 0;
+}
+
 /**
  * task_misc - what else a task can set of itself as long as it has our privileges
  * @ctx: the run
@@ -92,8 +110,9 @@ int task_misc(struct restore_ctx *ctx, struct pstree_item *me)
 	if (personality(0xffffffff) != (int)tc->personality && personality(tc->personality) < 0)
 		return fail(ctx->report, "personality", errno, "pid %d: personality %#x", me->pid,
 			    tc->personality);
-	if (prctl(PR_SET_CHILD_SUBREAPER, tc->has_child_subreaper && tc->child_subreaper) < 0)
-		return fail(ctx->report, "subreaper", errno, "pid %d: subreaper flag", me->pid);
+	ret = restore_subreaper(ctx, me);
+	if (ret < 0)
+		return ret;
 	if (tc->has_oom_score_adj &&
 	    (ret = write_proc("/proc/self/oom_score_adj", tc->oom_score_adj)) < 0)
 		return fail(ctx->report, "oom-score", -ret,
