@@ -1,5 +1,6 @@
 # criu-lite: everything is built under build/. V=1 shows commands, CC=clang and
 # SAN=address,undefined choose compiler and sanitizers (each in a directory of its own).
+MAKEFLAGS += -j$(shell nproc)
 PREFIX ?= /usr/local
 BUILD  := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))$(if $(findstring clang,$(CC)),/clang)
 comma  := ,

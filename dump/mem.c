@@ -13,6 +13,7 @@
 #include "image/image.h"
 #include "kernel/backoff.h"
 #include "kernel/pagemap.h"
+#include "kernel/smaps.h"
 
 #define PAGE_BYTES 4096u
 #define USER_END 0x7ffffffff000ull
@@ -64,13 +65,16 @@ static void guard_add(struct scan *s, uint64_t start, uint64_t end)
 	arena_push(s->ctx->arena, mm->guards, mm->n_guards) = g;
 }
 
-/* Passes over mappings that end before @at. The vdso is dumped whole, for whoever restores it. */
+/* What is dumped whole: the vdso, for whoever restores it, and rings, whose pages are a file's. */
+#define WHOLE (VMA_AREA_VDSO | VMA_AREA_AIORING)
+
+/* Passes over mappings that end before @at. */
 static void scan_pass(struct scan *s, uint64_t at)
 {
 	for (; s->vma < s->it->nr_vmas && s->it->vmas[s->vma].e->end <= at; s->vma++) {
 		const VmaEntry *e = s->it->vmas[s->vma].e;
 
-		if (e->status & VMA_AREA_VDSO)
+		if (e->status & WHOLE)
 			run_add(s, e->start, e->end);
 	}
 }
@@ -92,9 +96,12 @@ static int scan_range(void *arg, const struct pagemap_range *r)
 			at = v->e->start;
 		end = r->end < v->e->end ? r->end : v->e->end;
 		if (vma_has_pages(v)) {
+			/* The kernel may drop these at any time, and restore is one. */
+			bool drop = v->vmflags & SMAPS_FLAG(dp);
+
 			if (r->guard)
 				guard_add(s, at, end);
-			else
+			else if (!drop)
 				run_add(s, at, end);
 		}
 		at = end;

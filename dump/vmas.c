@@ -32,12 +32,10 @@ static const struct {
 	const char *prefix, *id, *what;
 } refused_names[] = {
 	{ "/SYSV", "memory-sysv", "System V shared memory" },
-	{ "/[aio]", "memory-aio", "an asynchronous I/O ring (io_setup())" },
 	{ "anon_inode:[io_uring]", "memory-io-uring",
 	  "an io_uring; programs often have a switch or variable to do without" },
 	{ "anon_inode:", "memory-device", "memory of a kernel object" },
 	{ "socket:", "memory-socket", "the ring of a packet socket" },
-	{ "/anon_hugepage", "memory-hugetlb", "hugetlb pages" },
 	{ "[uprobes]", "memory-uprobes", "a uprobe's code (a tracing tool is at work)" },
 };
 
@@ -45,7 +43,6 @@ static const struct {
 	uint64_t flag;
 	const char *id, *what;
 } refused_flags[] = {
-	{ SMAPS_FLAG(ht), "memory-hugetlb", "hugetlb pages" },
 	{ SMAPS_FLAG(ss), "memory-shadow-stack", "a shadow stack" },
 	{ SMAPS_FLAG(um) | SMAPS_FLAG(uw) | SMAPS_FLAG(ui), "memory-userfaultfd",
 	  "memory under a userfaultfd" },
@@ -127,7 +124,8 @@ static uint32_t vma_map_flags(const struct smaps_vma *s, bool anon)
 	if (s->flags & SMAPS_FLAG(nr))
 		out |= MAP_NORESERVE;
 	if (s->flags & SMAPS_FLAG(ht))
-		out |= MAP_HUGETLB;
+		out |= (uint32_t)MAP_HUGETLB |
+		       (uint32_t)__builtin_ctzll(s->page_size | 1ull << 63) << MAP_HUGE_SHIFT;
 	return out;
 }
 
@@ -138,6 +136,18 @@ static bool is_shmem(const struct smaps_vma *s)
 	       (!strcmp(s->name, "/dev/zero (deleted)") || !strncmp(s->name, "[anon_shmem:", 12));
 }
 
+/* The ring of io_setup(2), made and written by the kernel. */
+static bool is_aio_ring(const struct smaps_vma *s)
+{
+	return s->shared && !s->dev_major && !strncmp(s->name, "/[aio]", 6);
+}
+
+/* MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB: each has a file that nobody else can know. */
+static bool is_private_huge(const struct smaps_vma *s)
+{
+	return !s->shared && s->flags & SMAPS_FLAG(ht) && !strncmp(s->name, "/anon_hugepage", 14);
+}
+
 static uint32_t vma_status(const struct smaps_vma *s)
 {
 	for (size_t i = 0; i < sizeof(special) / sizeof(*special); i++)
@@ -145,7 +155,9 @@ static uint32_t vma_status(const struct smaps_vma *s)
 			return special[i].status | VMA_ANON_PRIVATE;
 	if (is_shmem(s))
 		return VMA_AREA_REGULAR | VMA_ANON_SHARED;
-	if (s->ino)
+	if (is_aio_ring(s))
+		return VMA_AREA_AIORING;
+	if (s->ino && !is_private_huge(s))
 		return VMA_AREA_REGULAR | (s->shared ? VMA_FILE_SHARED : VMA_FILE_PRIVATE);
 	return VMA_AREA_REGULAR | VMA_ANON_PRIVATE;
 }
@@ -208,6 +220,19 @@ static void vma_shmem(const struct vma_walk *w, struct vma *v, const struct smap
 	m->len = len;
 }
 
+/* One for a ring of so many pages, whatever was asked for: io_setup(2) rounds up. */
+static void vma_aio(const struct vma_walk *w, VmaEntry *e)
+{
+	MmEntry *mm = w->it->mm;
+	AioRingEntry *a = arena_new_of(w->ctx->arena, AioRingEntry);
+
+	aio_ring_entry__init(a);
+	a->id = e->start;
+	a->ring_len = (uint32_t)(e->end - e->start);
+	a->nr_req = AIO_REQUESTS(a->ring_len);
+	arena_push(w->ctx->arena, mm->aios, mm->n_aios) = a;
+}
+
 /* A number that neighbours have in common if they map the same file under the same name. */
 static uint64_t vma_group(struct vma_walk *w, const struct smaps_vma *s)
 {
@@ -261,7 +286,7 @@ static int vma_add(void *arg, const struct smaps_vma *s)
 	v->e->flags = vma_map_flags(s, status & (VMA_ANON_PRIVATE | VMA_ANON_SHARED));
 	v->e->madv = vma_madv(s->flags);
 	v->e->has_madv = v->e->madv != 0;
-	if (s->ino) {
+	if (status & (VMA_FILE_SHARED | VMA_FILE_PRIVATE | VMA_ANON_SHARED)) {
 		v->e->pgoff = s->pgoff;
 		v->e->shmid = vma_group(w, s); /* until the file has an id */
 		v->e->has_fdflags = 1;
@@ -271,6 +296,8 @@ static int vma_add(void *arg, const struct smaps_vma *s)
 		v->e->has_fdflags = 0;
 		vma_shmem(w, v, s);
 	}
+	if (status & VMA_AREA_AIORING)
+		vma_aio(w, v->e);
 	vma_extra(w->ctx->arena, v->e, s);
 	vma_check(w, s, v->e);
 	vma_hint(w, s, v->e);
@@ -315,13 +342,13 @@ static int item_vmas(struct dump_ctx *ctx, struct pstree_item *it)
 	struct vma_walk w = { .ctx = ctx, .it = it, .last_end = 1 << 16 };
 	int ret = proc_read(it->dump->proc_fd, "smaps", &ctx->text);
 
+	it->mm = arena_new_of(ctx->arena, MmEntry);
+	mm_entry__init(it->mm);
 	if (!ret)
 		ret = smaps_parse(ctx->text.p, vma_add, &w);
 	if (ret)
 		return fail(ctx->report, "process-read", -ret, "pid %d: /proc/%d/smaps", it->pid,
 			    it->pid);
-	it->mm = arena_new_of(ctx->arena, MmEntry);
-	mm_entry__init(it->mm);
 	mm_bounds(it, it->mm);
 	return mm_auxv(ctx, it);
 }

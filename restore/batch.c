@@ -125,9 +125,10 @@ int batch_room(struct restore_ctx *ctx, struct remote *r, pid_t tid, struct batc
 	b->n = 0;
 	remote_reset(r);
 	if (remote_left(r) < size)
-		return fail(ctx->report, "no-room", E2BIG,
-			    "thread %d: %zu bytes for one system call are more than there is room for",
-			    tid, size);
+		return fail(
+			ctx->report, "no-room", E2BIG,
+			"thread %d: %zu bytes for one system call are more than there is room for",
+			tid, size);
 	return 0;
 }
 

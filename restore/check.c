@@ -7,9 +7,11 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -21,7 +23,8 @@
 /* How long a zombie may hold a pid that we need, in milliseconds. */
 #define ZOMBIE_WAIT 2000
 
-/* 0: free, 'Z': a zombie has it, else the state letter of whoever lives there; @comm is its name. */
+/* 0: free, 'Z': a zombie has it, else the state letter of whoever lives there; @comm is its name.
+ */
 static char pid_state(pid_t pid, char comm[32])
 {
 	char path[32], buf[512], *open_par, *p;
@@ -44,30 +47,45 @@ static char pid_state(pid_t pid, char comm[32])
 	return p[2];
 }
 
-static void check_pid(struct restore_ctx *ctx, pid_t pid, uint64_t until)
+static long pid_max(void)
+{
+	cleanup_close int fd = open("/proc/sys/kernel/pid_max", O_RDONLY | O_CLOEXEC);
+	char buf[24] = "";
+
+	return fd >= 0 && read(fd, buf, sizeof(buf) - 1) > 0 ? strtol(buf, NULL, 10) : LONG_MAX;
+}
+
+static void check_pid(struct restore_ctx *ctx, pid_t pid, uint64_t until, long max)
 {
 	char comm[32], state;
 
+	if (pid >= max)
+		fail(ctx->report, "pid-in-use", EINVAL,
+		     "pid %d is beyond what this system gives: raise /proc/sys/kernel/pid_max, "
+		     "which is %ld",
+		     pid, max);
 	while ((state = pid_state(pid, comm)) == 'Z' && restore_now() < until)
 		usleep(2000);
 	if (state == 'Z')
 		fail(ctx->report, "pid-in-use", EEXIST,
-		     "pid %d is still held by the zombie '%s', which its parent has not reaped", pid,
-		     comm);
+		     "pid %d is still held by the zombie '%s', which its parent has not reaped",
+		     pid, comm);
 	else if (state)
 		fail(ctx->report, "pid-in-use", EEXIST,
-		     "pid %d is in use by '%s': end it, or restore in a new pid namespace", pid, comm);
+		     "pid %d is in use by '%s': end it, or restore in a new pid namespace", pid,
+		     comm);
 }
 
 static void check_pids(struct restore_ctx *ctx)
 {
 	uint64_t until = restore_now() + ZOMBIE_WAIT * 1000000ull;
 	struct pstree_item *it;
+	long max = pid_max();
 
-	list_for_each (it, &ctx->tree->items, list) {
-		check_pid(ctx, it->pid, until);
+	list_for_each(it, &ctx->tree->items, list) {
+		check_pid(ctx, it->pid, until, max);
 		for (size_t i = 1; i < it->nr_threads; i++)
-			check_pid(ctx, it->threads[i].tid, until);
+			check_pid(ctx, it->threads[i].tid, until, max);
 	}
 }
 
@@ -87,7 +105,7 @@ static void check_privileges(struct restore_ctx *ctx)
 	if (!have_cap(CAP_SYS_ADMIN) && !have_cap(CAP_CHECKPOINT_RESTORE))
 		fail(ctx->report, "capability", EPERM,
 		     "choosing pids needs CAP_CHECKPOINT_RESTORE (or CAP_SYS_ADMIN)");
-	list_for_each (it, &ctx->tree->items, list)
+	list_for_each(it, &ctx->tree->items, list)
 		for (size_t i = 0; item_alive(it) && i < it->nr_threads; i++) {
 			const CredsEntry *c = it->threads[i].core->thread_core->creds;
 
@@ -108,7 +126,8 @@ static void check_limits(struct restore_ctx *ctx, const struct pstree_item *it)
 		if (getrlimit((int)i, &own) == 0 && e->rlimits[i]->max > own.rlim_max &&
 		    !have_cap(CAP_SYS_RESOURCE))
 			fail(ctx->report, "limit", EPERM,
-			     "pid %d has hard limit %llu for resource %zu, ours is %llu, and raising "
+			     "pid %d has hard limit %llu for resource %zu, ours is %llu, and "
+			     "raising "
 			     "it needs CAP_SYS_RESOURCE",
 			     it->pid, (unsigned long long)e->rlimits[i]->max, i,
 			     (unsigned long long)own.rlim_max);
@@ -142,14 +161,15 @@ static void check_own_bounds(struct restore_ctx *ctx)
 	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == 2)
 		log_warn(ctx->report, "this program runs under a seccomp filter, which every "
 				      "restored task inherits");
-	list_for_each (it, &ctx->tree->items, list)
+	list_for_each(it, &ctx->tree->items, list)
 		for (size_t i = 0; bound && item_alive(it) && i < it->nr_threads; i++) {
 			const CredsEntry *c = it->threads[i].core->thread_core->creds;
 
 			if (c->has_no_new_privs && c->no_new_privs)
 				continue;
 			fail(ctx->report, "capability", EPERM,
-			     "this program has no_new_privs set, which restored tasks would inherit "
+			     "this program has no_new_privs set, which restored tasks would "
+			     "inherit "
 			     "and pid %d does not have",
 			     it->pid);
 			return;
@@ -197,7 +217,7 @@ int restore_check(struct restore_ctx *ctx)
 	check_pids(ctx);
 	check_privileges(ctx);
 	check_own_bounds(ctx);
-	list_for_each (it, &ctx->tree->items, list) {
+	list_for_each(it, &ctx->tree->items, list) {
 		if (!item_alive(it))
 			continue;
 		check_limits(ctx, it);

@@ -202,8 +202,8 @@ int creds_add(struct restore_ctx *ctx, struct batch *b, struct remote *r,
 	int ret;
 
 	if (!c)
-		return fail(ctx->report, "image-creds", 0, "thread %d has no credentials in the image",
-			    t->tid);
+		return fail(ctx->report, "image-creds", 0,
+			    "thread %d has no credentials in the image", t->tid);
 	saved = caps_saved(c);
 	ret = caps_own(&own);
 	if (ret < 0)

@@ -37,13 +37,13 @@ enum birth {
 
 /* In memory shared by the tool and all restored tasks. */
 struct restore_shared {
-	atomic_uint abort;      /* set once by whoever fails: everybody leaves */
-	atomic_uint event;      /* futex: bumped on every change that somebody may wait for */
-	atomic_uint waiting;    /* tasks asleep in the engine */
+	atomic_uint abort;   /* set once by whoever fails: everybody leaves */
+	atomic_uint event;   /* futex: bumped on every change that somebody may wait for */
+	atomic_uint waiting; /* tasks asleep in the engine */
 	size_t nr_tasks, nr_fles, nr_fds;
-	atomic_uint *phase;     /* enum restore_phase by restore_task.index */
-	atomic_bool committed;  /* the tree runs: nobody may undo the restore any more */
-	atomic_uchar *stage;    /* enum fle_stage by fle.index */
+	atomic_uint *phase;    /* enum restore_phase by restore_task.index */
+	atomic_bool committed; /* the tree runs: nobody may undo the restore any more */
+	atomic_uchar *stage;   /* enum fle_stage by fle.index */
 };
 
 /* pstree_item.restore */
@@ -53,15 +53,15 @@ struct restore_task {
 	enum birth birth;
 	struct pstree_item *midwife; /* who forks it; its parent unless BIRTH_ADOPT */
 	bool subreaper;              /* takes over adopted children meanwhile */
-	unsigned long area;    /* where remote code is mapped in this task, free in the image too */
+	unsigned long area; /* where remote code is mapped in this task, free in the image too */
 	struct remote *remote;
-	struct arena *arena;        /* the run's */
-	int uffd, uffd_remote;      /* userfaultfd: ours, and its number in the task; -1 for none */
+	struct arena *arena;   /* the run's */
+	int uffd, uffd_remote; /* userfaultfd: ours, and its number in the task; -1 for none */
 	const struct vma **uffd_vmas; /* the mappings that it has */
 	size_t nr_uffd_vmas;
 	int seccomp_shared; /* how many of the oldest filters all threads share */
 	int *fds; /* shared: descriptor numbers by vma, then the executable's; set by the task */
-	int service_fd_base;   /* first number above all of the task's own descriptors */
+	int service_fd_base; /* first number above all of the task's own descriptors */
 };
 
 struct restore_ctx {
@@ -78,8 +78,8 @@ struct restore_ctx {
 	pid_t tool;                    /* our own pid */
 	int was_subreaper;
 	pid_t guardian;
-	unsigned long long since;      /* nothing that we have made is older: ticks since boot */
-	uint64_t deadline_ns;          /* CLOCK_MONOTONIC; for waiting, not for moving pages */
+	unsigned long long since; /* nothing that we have made is older: ticks since boot */
+	uint64_t deadline_ns;     /* CLOCK_MONOTONIC; for waiting, not for moving pages */
 };
 
 static inline uint64_t restore_now(void)

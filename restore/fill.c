@@ -21,9 +21,9 @@
 #include "restore/ctx.h"
 #include "restore/uffd.h"
 
-#define PIECE      ((size_t)4 << 20)
-#define BUFFER     ((size_t)256 << 10)
-#define PARALLEL   ((uint64_t)2 << 20) /* less than this is not worth a thread */
+#define PIECE ((size_t)4 << 20)
+#define BUFFER ((size_t)256 << 10)
+#define PARALLEL ((uint64_t)2 << 20) /* less than this is not worth a thread */
 #define MAX_WORKER 16
 
 /* A piece of a run; pid 0: into a file of ours, vaddr is the position there. */
@@ -73,8 +73,8 @@ static int put(const struct piece *p, uint64_t at, const void *buf, size_t len)
  */
 static int put_mapped(const struct piece *p)
 {
-	void *at = mmap(NULL, p->len, PROT_READ, MAP_SHARED | MAP_POPULATE, p->from,
-			(off_t)p->offset);
+	void *at =
+		mmap(NULL, p->len, PROT_READ, MAP_SHARED | MAP_POPULATE, p->from, (off_t)p->offset);
 	int ret;
 
 	if (at == MAP_FAILED)
@@ -185,7 +185,8 @@ static void add_task(struct fill *f, const struct pstree_item *it, int from)
 				continue;
 			add_pieces(f, (struct piece){
 					      .pid = it->pid,
-					      .to = uffd_has(it, &it->vmas[v]) ? it->restore->uffd : -1,
+					      .to = uffd_has(it, &it->vmas[v]) ? it->restore->uffd
+									       : -1,
 					      .from = from,
 					      .vaddr = at,
 					      .len = stop - at,
@@ -207,7 +208,7 @@ int fill_tree(struct restore_ctx *ctx)
 	struct pstree_item *it;
 	int *fds = arena_array(ctx->arena, int, ctx->tree->nr_items), n = 0, ret = 0;
 
-	list_for_each (it, &ctx->tree->items, list) {
+	list_for_each(it, &ctx->tree->items, list) {
 		uint64_t size;
 
 		if (!item_alive(it) || !it->nr_runs)
@@ -224,7 +225,7 @@ int fill_tree(struct restore_ctx *ctx)
 	}
 	while (n-- > 0)
 		close(fds[n]);
-	list_for_each (it, &ctx->tree->items, list)
+	list_for_each(it, &ctx->tree->items, list)
 		if (item_alive(it) && it->restore->uffd >= 0)
 			uffd_close(ctx, it);
 	ctx->stats->pages_restored += f.total / 4096;
@@ -292,7 +293,7 @@ int restore_shmem(struct restore_ctx *ctx)
 	struct shmem *s;
 	int ret;
 
-	list_for_each (s, &ctx->tree->shmems, list)
+	list_for_each(s, &ctx->tree->shmems, list)
 		if ((ret = fill_shmem(ctx, s)) < 0)
 			return ret;
 	return 0;

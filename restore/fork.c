@@ -153,7 +153,7 @@ int restore_fork_children(struct restore_ctx *ctx, struct pstree_item *me, enum 
 {
 	struct pstree_item *it;
 
-	list_for_each (it, &ctx->tree->items, list) {
+	list_for_each(it, &ctx->tree->items, list) {
 		int ret;
 
 		if (it->restore->midwife != me || it->restore->birth != birth)
@@ -173,15 +173,15 @@ static int wait_stopped(struct restore_ctx *ctx, const struct pstree_item *it)
 	if (it->state != TASK_STOPPED || ctx->opts->sibling)
 		return 0;
 	for (;;) {
-		int ret = waitid(P_PID, (id_t)it->pid, &si,
-				 WSTOPPED | WEXITED | WNOWAIT | WNOHANG);
+		int ret = waitid(P_PID, (id_t)it->pid, &si, WSTOPPED | WEXITED | WNOWAIT | WNOHANG);
 
 		if (ret == 0 && si.si_pid == it->pid && si.si_code == CLD_STOPPED)
 			return 0;
 		if (ret < 0 && errno != EINTR)
 			return fail(ctx->report, "stop", errno, "wait for pid %d to stop", it->pid);
 		if (si.si_pid == it->pid || restore_now() > ctx->deadline_ns)
-			return fail(ctx->report, "stop", ETIMEDOUT, "pid %d does not stop", it->pid);
+			return fail(ctx->report, "stop", ETIMEDOUT, "pid %d does not stop",
+				    it->pid);
 		usleep(500);
 	}
 }
@@ -191,7 +191,7 @@ static int wait_parked(struct restore_ctx *ctx)
 {
 	struct pstree_item *it;
 
-	list_for_each (it, &ctx->tree->items, list) {
+	list_for_each(it, &ctx->tree->items, list) {
 		int ret;
 
 		if (!item_alive(it))
@@ -265,7 +265,7 @@ static void await_births(struct restore_ctx *ctx)
 		struct pstree_item *it;
 		bool making = false;
 
-		list_for_each (it, &ctx->tree->items, list)
+		list_for_each(it, &ctx->tree->items, list)
 			making |= restore_get_phase(ctx, it) == RST_MAKING;
 		if (!making)
 			return;
@@ -285,9 +285,9 @@ void restore_kill(struct restore_ctx *ctx)
 	restore_abort(ctx);
 	await_births(ctx);
 	/* Orphans come to us: restore_tree() has made the tool a subreaper. */
-	list_for_each (it, &ctx->tree->items, list)
+	list_for_each(it, &ctx->tree->items, list)
 		restore_end_task(ctx, it);
-	list_for_each (it, &ctx->tree->items, list) {
+	list_for_each(it, &ctx->tree->items, list) {
 		enum restore_phase phase = restore_get_phase(ctx, it);
 
 		if (phase < RST_BORN || phase == RST_REAPED)

@@ -80,7 +80,7 @@ static void guardian_main(struct restore_ctx *ctx, int tool_fd)
 	for (int i = 0; i < 50; i++) {
 		struct pstree_item *it;
 
-		list_for_each (it, &ctx->tree->items, list)
+		list_for_each(it, &ctx->tree->items, list)
 			restore_end_task(ctx, it);
 		usleep(10000);
 	}
@@ -99,7 +99,8 @@ int restore_guardian_start(struct restore_ctx *ctx)
 	cleanup_close int tool_fd = pidfd_open(ctx->tool, 0);
 
 	if (tool_fd < 0)
-		return fail(ctx->report, "guardian", errno, "pidfd_open() for the guardian process");
+		return fail(ctx->report, "guardian", errno,
+			    "pidfd_open() for the guardian process");
 	ctx->since = start_time(ctx->tool);
 	ctx->guardian = fork();
 	if (ctx->guardian == 0)

@@ -38,7 +38,7 @@
 #endif
 
 #ifndef PR_SET_VMA
-#define PR_SET_VMA           0x53564d41
+#define PR_SET_VMA 0x53564d41
 #define PR_SET_VMA_ANON_NAME 0
 #endif
 
@@ -47,8 +47,8 @@
 #endif
 
 /* Flags of the image that mmap(2) gets; locking is done after the fill. */
-#define MAP_KEPT                                                                                   \
-	(MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_HUGETLB |   \
+#define MAP_KEPT                                                                                  \
+	(MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_HUGETLB | \
 	 (MAP_HUGE_MASK << MAP_HUGE_SHIFT))
 #define MAP_HUGE_MASK 0x3f
 
@@ -97,8 +97,8 @@ static void add_vma(struct batch *b, const struct pstree_item *it, size_t i, boo
 				  0, 0, 0);
 	if (e->name)
 		batch_add(b, "name a mapping", SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME,
-			  e->start, len, batch_data(it->restore->remote, e->name, strlen(e->name) + 1),
-			  0);
+			  e->start, len,
+			  batch_data(it->restore->remote, e->name, strlen(e->name) + 1), 0);
 }
 
 /* Where the kernel's own pages begin; vvar stands before the vdso. */
@@ -109,7 +109,8 @@ static void add_vdso(struct batch *b, const struct pstree_item *it)
 
 		if (!(e->status & (VMA_AREA_VDSO | VMA_AREA_VVAR)))
 			continue;
-		batch_add(b, "map the vdso", SYS_arch_prctl, ARCH_MAP_VDSO_64, e->start, 0, 0, 0, 0);
+		batch_add(b, "map the vdso", SYS_arch_prctl, ARCH_MAP_VDSO_64, e->start, 0, 0, 0,
+			  0);
 		return;
 	}
 }
@@ -248,13 +249,13 @@ int restore_memory(struct restore_ctx *ctx)
 	struct pstree_item *it;
 	int ret;
 
-	list_for_each (it, &ctx->tree->items, list)
+	list_for_each(it, &ctx->tree->items, list)
 		if (item_alive(it) && (ret = map_task(ctx, it)) < 0)
 			return ret;
 	ret = fill_tree(ctx);
 	if (ret < 0)
 		return ret;
-	list_for_each (it, &ctx->tree->items, list)
+	list_for_each(it, &ctx->tree->items, list)
 		if (item_alive(it) && (ret = seal_task(ctx, it)) < 0)
 			return ret;
 	return 0;

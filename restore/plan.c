@@ -30,8 +30,8 @@ static void plan_item(struct restore_ctx *ctx, struct pstree_item *it)
 }
 
 /* Leads group @pid, and session @pid if that is @sid. NULL: not a number to be had; recorded. */
-static struct pstree_item *add_helper(struct restore_ctx *ctx, struct pstree_item *parent, pid_t pid,
-				      pid_t sid)
+static struct pstree_item *add_helper(struct restore_ctx *ctx, struct pstree_item *parent,
+				      pid_t pid, pid_t sid)
 {
 	struct pstree_item *it;
 
@@ -56,7 +56,7 @@ static void adopt_outside_ids(struct restore_ctx *ctx)
 	struct pstree_item *it, *root = ctx->tree->root;
 	pid_t sid = root->sid, pgid = root->pgid;
 
-	list_for_each (it, &ctx->tree->items, list) {
+	list_for_each(it, &ctx->tree->items, list) {
 		if (sid != root->pid && it->sid == sid && !pstree_find(ctx->tree, sid))
 			it->sid = getsid(0);
 		if (pgid != root->pid && it->pgid == pgid && !pstree_find(ctx->tree, pgid))
@@ -120,15 +120,16 @@ static int plan_births(struct restore_ctx *ctx)
 	int ret = 0;
 
 	/* Helpers that this loop adds come last and lead their sessions. */
-	list_for_each (it, &ctx->tree->items, list) {
+	list_for_each(it, &ctx->tree->items, list) {
 		if (leads_session(it))
 			continue;
 		if (!arrange_birth(it, it->sid)) {
 			if (!it->parent)
-				ret = fail(ctx->report, "session-outside", 0,
-					   "the root, pid %d, is in session %d, which is not in the "
-					   "image: restore it with --shell-job",
-					   it->pid, it->sid);
+				ret = fail(
+					ctx->report, "session-outside", 0,
+					"the root, pid %d, is in session %d, which is not in the "
+					"image: restore it with --shell-job",
+					it->pid, it->sid);
 			else
 				ret = adopt_birth(ctx, it) ?: ret;
 		}
@@ -142,13 +143,14 @@ static int check_tables(struct restore_ctx *ctx)
 	struct pstree_item *it;
 	int ret = 0;
 
-	list_for_each (it, &ctx->tree->items, list)
+	list_for_each(it, &ctx->tree->items, list)
 		if (item_alive(it) && it->fdt && it->fdt->owner && it->fdt->owner != it &&
 		    (it->restore->birth == BIRTH_ADOPT || it->parent->fdt != it->fdt))
-			ret = fail(ctx->report, "files-shared", 0,
-				   "pid %d shares its table of descriptors with pid %d but not with "
-				   "its parent %d: such sharing cannot be rebuilt",
-				   it->pid, it->fdt->owner->pid, it->parent->pid);
+			ret = fail(
+				ctx->report, "files-shared", 0,
+				"pid %d shares its table of descriptors with pid %d but not with "
+				"its parent %d: such sharing cannot be rebuilt",
+				it->pid, it->fdt->owner->pid, it->parent->pid);
 	return ret;
 }
 
@@ -172,7 +174,7 @@ static int plan_groups(struct restore_ctx *ctx)
 	struct pstree_item *it;
 	int ret = 0;
 
-	list_for_each (it, &ctx->tree->items, list) {
+	list_for_each(it, &ctx->tree->items, list) {
 		struct pstree_item *leader = pstree_find(ctx->tree, it->pgid);
 
 		if (it->pgid == it->pid || (outside(ctx, it->sid) && it->pgid == getpgrp()))
@@ -181,14 +183,15 @@ static int plan_groups(struct restore_ctx *ctx)
 			ret = -EIO;
 		else if (leader && leader->sid != it->sid)
 			ret = fail(ctx->report, "group-session", 0,
-				    "pid %d is in group %d, which belongs to session %d and not "
-				    "to its session %d",
-				    it->pid, it->pgid, leader->sid, it->sid);
+				   "pid %d is in group %d, which belongs to session %d and not "
+				   "to its session %d",
+				   it->pid, it->pgid, leader->sid, it->sid);
 	}
 	return ret;
 }
 
-/* A place for the remote code that is free in the image; the task maps it if it is free there too. */
+/* A place for the remote code that is free in the image; the task maps it if it is free there too.
+ */
 static int plan_area(struct restore_ctx *ctx, struct pstree_item *it)
 {
 	size_t size = remote_area_size(it->nr_threads) + 0x10000;
@@ -221,14 +224,14 @@ int restore_plan(struct restore_ctx *ctx)
 	size_t n = 0;
 	int ret;
 
-	list_for_each (it, &ctx->tree->items, list)
+	list_for_each(it, &ctx->tree->items, list)
 		plan_item(ctx, it);
 	if (ctx->opts->shell_job)
 		adopt_outside_ids(ctx);
 	/* All obstacles, not the first one. */
 	ret = plan_groups(ctx);
 	ret = plan_births(ctx) ?: ret;
-	list_for_each (it, &ctx->tree->items, list) {
+	list_for_each(it, &ctx->tree->items, list) {
 		it->restore->index = n++;
 		if (item_alive(it))
 			ret = plan_area(ctx, it) ?: ret;

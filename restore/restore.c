@@ -76,7 +76,7 @@ static int stage_shmem(struct restore_ctx *ctx)
 	struct shmem *s;
 	int ret = restore_shmem(ctx);
 
-	list_for_each (s, &ctx->tree->shmems, list)
+	list_for_each(s, &ctx->tree->shmems, list)
 		if (s->fd >= 0)
 			engine_service(ctx, &s->fd);
 	return ret;
@@ -86,7 +86,7 @@ static void undo_shmem(struct restore_ctx *ctx)
 {
 	struct shmem *s;
 
-	list_for_each (s, &ctx->tree->shmems, list) {
+	list_for_each(s, &ctx->tree->shmems, list) {
 		if (s->fd >= 0)
 			close(s->fd);
 		s->fd = -1;
@@ -160,14 +160,14 @@ static void count(const struct pstree *t, struct restore_stats *s)
 	struct pstree_item *it;
 	struct file *f;
 
-	list_for_each (it, &t->items, list) {
+	list_for_each(it, &t->items, list) {
 		s->tasks += it->state != TASK_HELPER;
 		s->threads += item_alive(it) ? it->nr_threads : 0;
 	}
 	/* Descriptors have matured in the tasks, not here. */
-	list_for_each (f, &t->files.files, f_list)
+	list_for_each(f, &t->files.files, f_list)
 		s->files++;
-	list_for_each (f, &t->files.larval, f_list)
+	list_for_each(f, &t->files.larval, f_list)
 		s->files++;
 }
 

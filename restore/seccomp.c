@@ -50,7 +50,8 @@ static int add_filter(struct restore_ctx *ctx, struct batch *b, struct remote *r
 		      uint32_t id)
 {
 	const SeccompFilter *f = ctx->seccomp->seccomp_filters[id];
-	struct sock_fprog prog = { .len = (unsigned short)(f->filter.len / sizeof(struct sock_filter)) };
+	struct sock_fprog prog = { .len = (unsigned short)(f->filter.len /
+							   sizeof(struct sock_filter)) };
 	unsigned long code, at;
 	int ret = batch_room(ctx, r, tid, b, f->filter.len + sizeof(prog));
 

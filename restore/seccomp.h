@@ -6,7 +6,8 @@
 
 int seccomp_load(struct restore_ctx *ctx);
 int seccomp_add_shared(struct restore_ctx *ctx, struct batch *b, const struct pstree_item *it);
-int seccomp_size(struct restore_ctx *ctx, const struct pstree_item *it, const struct task_thread *t);
+int seccomp_size(struct restore_ctx *ctx, const struct pstree_item *it,
+		 const struct task_thread *t);
 int seccomp_add(struct restore_ctx *ctx, struct batch *b, const struct pstree_item *it,
 		const struct task_thread *t);
 

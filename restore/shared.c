@@ -20,7 +20,8 @@
 
 static size_t shared_size(const struct restore_shared *s)
 {
-	return sizeof(*s) + s->nr_tasks * sizeof(atomic_uint) + s->nr_fds * sizeof(int) + s->nr_fles;
+	return sizeof(*s) + s->nr_tasks * sizeof(atomic_uint) + s->nr_fds * sizeof(int) +
+	       s->nr_fles;
 }
 
 /**
@@ -37,7 +38,7 @@ int restore_shared_new(struct restore_ctx *ctx)
 	struct pstree_item *it;
 	int *fds;
 
-	list_for_each (it, &ctx->tree->items, list)
+	list_for_each(it, &ctx->tree->items, list)
 		size.nr_fds += it->nr_vmas + 1;
 	s = mmap(NULL, shared_size(&size), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		 0);
@@ -50,7 +51,7 @@ int restore_shared_new(struct restore_ctx *ctx)
 	s->phase = (atomic_uint *)(s + 1);
 	fds = (int *)(s->phase + s->nr_tasks);
 	s->stage = (atomic_uchar *)(fds + s->nr_fds);
-	list_for_each (it, &ctx->tree->items, list) {
+	list_for_each(it, &ctx->tree->items, list) {
 		it->restore->fds = fds;
 		fds += it->nr_vmas + 1;
 	}

@@ -95,7 +95,7 @@ static int wait_members(struct restore_ctx *ctx, struct pstree_item *me)
 	struct pstree_item *it;
 	int ret;
 
-	list_for_each (it, &ctx->tree->items, list) {
+	list_for_each(it, &ctx->tree->items, list) {
 		if (it == me || (it->pgid != me->pid && it->sid != me->pid))
 			continue;
 		ret = restore_wait_phase(ctx, it, RST_GROUP);
@@ -120,7 +120,7 @@ static int settle_children(struct restore_ctx *ctx, struct pstree_item *me)
 {
 	struct pstree_item *it;
 
-	list_for_each (it, &me->children, sibling) {
+	list_for_each(it, &me->children, sibling) {
 		int how = (it->state == TASK_STOPPED ? WSTOPPED : WEXITED) | WNOWAIT;
 		siginfo_t si;
 
@@ -130,8 +130,8 @@ static int settle_children(struct restore_ctx *ctx, struct pstree_item *me)
 			if (atomic_load(&ctx->shared->abort))
 				return -ECANCELED;
 			if (errno != EINTR && errno != ECHILD)
-				return fail(ctx->report, "child", errno, "pid %d: wait for child %d",
-					    me->pid, it->pid);
+				return fail(ctx->report, "child", errno,
+					    "pid %d: wait for child %d", me->pid, it->pid);
 			/* An adopted child may still be on its way to us. */
 			usleep(1000);
 		}
@@ -141,12 +141,12 @@ static int settle_children(struct restore_ctx *ctx, struct pstree_item *me)
 	return 0;
 }
 
-static void die_as_saved(struct restore_ctx *ctx, struct pstree_item *me)
-	__attribute__((noreturn));
+static void die_as_saved(struct restore_ctx *ctx, struct pstree_item *me) __attribute__((noreturn));
 static void die_as_saved(struct restore_ctx *ctx, struct pstree_item *me)
 {
-	uint32_t code = me->state == TASK_DEAD || me->state == TASK_ZOMBIE ?
-				item_core(me)->tc->exit_code : 0;
+	uint32_t code = me->state == TASK_DEAD || me->state == TASK_ZOMBIE
+				? item_core(me)->tc->exit_code
+				: 0;
 	int sig = (int)(code & 0x7f);
 
 	if (wait_members(ctx, me) < 0 || settle_children(ctx, me) < 0)
@@ -180,8 +180,8 @@ static int move_up(struct restore_task *rt, int fd)
 static int open_up(struct restore_ctx *ctx, struct pstree_item *me, struct file_desc *d,
 		   const VmaEntry *vma, const char *what)
 {
-	int fd = vma && vma->has_fdflags ? file_open_mapped(ctx, d, vma->fdflags) :
-					   engine_open_now(ctx, d);
+	int fd = vma && vma->has_fdflags ? file_open_mapped(ctx, d, vma->fdflags)
+					 : engine_open_now(ctx, d);
 
 	if (fd >= 0)
 		fd = move_up(me->restore, fd);
@@ -199,9 +199,8 @@ static int open_mapped(struct restore_ctx *ctx, struct pstree_item *me)
 		int *fd = &me->restore->fds[i];
 
 		*fd = -1;
-		if (me->vmas[i].shmem &&
-		    (*fd = fcntl(me->vmas[i].shmem->fd, F_DUPFD_CLOEXEC,
-				 me->restore->service_fd_base)) < 0)
+		if (me->vmas[i].shmem && (*fd = fcntl(me->vmas[i].shmem->fd, F_DUPFD_CLOEXEC,
+						      me->restore->service_fd_base)) < 0)
 			return fail(ctx->report, "fd-limit", errno,
 				    "pid %d: a descriptor of shared memory", me->pid);
 		if (!me->vmas[i].file)
@@ -216,8 +215,10 @@ static int open_mapped(struct restore_ctx *ctx, struct pstree_item *me)
 			return *fd;
 	}
 	if (!exe)
-		return fail(ctx->report, "image-exe", 0, "pid %d: its executable, file id %u, is "
-			    "not in the image", me->pid, me->mm->exe_file_id);
+		return fail(ctx->report, "image-exe", 0,
+			    "pid %d: its executable, file id %u, is "
+			    "not in the image",
+			    me->pid, me->mm->exe_file_id);
 	me->restore->fds[me->nr_vmas] = open_up(ctx, me, exe, NULL, "executable");
 	return me->restore->fds[me->nr_vmas] < 0 ? me->restore->fds[me->nr_vmas] : 0;
 }
@@ -355,7 +356,8 @@ static void stop_as_saved(struct restore_ctx *ctx, struct pstree_item *me)
 		struct kernel_sigaction sa;
 		uint64_t mask = ~(1ull << (sig - 1));
 
-		if (syscall(SYS_rt_sigaction, sig, NULL, &sa, sizeof(sa.mask)) == 0 && !sa.handler) {
+		if (syscall(SYS_rt_sigaction, sig, NULL, &sa, sizeof(sa.mask)) == 0 &&
+		    !sa.handler) {
 			syscall(SYS_kill, me->pid, sig);
 			syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 		}

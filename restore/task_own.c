@@ -73,8 +73,8 @@ static int restore_groups(struct restore_ctx *ctx, const struct pstree_item *me)
 
 	if (creds_same_groups(c) || setgroups(c->n_groups, c->groups) == 0)
 		return 0;
-	return fail(ctx->report, "creds", errno, "pid %d: set its %zu supplementary groups", me->pid,
-		    c->n_groups);
+	return fail(ctx->report, "creds", errno, "pid %d: set its %zu supplementary groups",
+		    me->pid, c->n_groups);
 }
 
 /* Children that come to us as a subreaper must have come before we cease to be one. */
@@ -83,9 +83,10 @@ static int restore_subreaper(struct restore_ctx *ctx, struct pstree_item *me)
 	const TaskCoreEntry *tc = item_core(me)->tc;
 	struct pstree_item *it;
 
-	list_for_each (it, &me->children, sibling) {
-		int ret = it->restore->birth == BIRTH_ADOPT ?
-				  restore_wait_phase(ctx, it, RST_FORKED) : 0;
+	list_for_each(it, &me->children, sibling) {
+		int ret = it->restore->birth == BIRTH_ADOPT
+				  ? restore_wait_phase(ctx, it, RST_FORKED)
+				  : 0;
 
 		if (ret < 0)
 			return ret;
@@ -116,8 +117,8 @@ int task_misc(struct restore_ctx *ctx, struct pstree_item *me)
 	if (tc->has_oom_score_adj &&
 	    (ret = write_proc("/proc/self/oom_score_adj", tc->oom_score_adj)) < 0)
 		return fail(ctx->report, "oom-score", -ret,
-			    "pid %d: oom_score_adj %d (lowering it needs CAP_SYS_RESOURCE)", me->pid,
-			    tc->oom_score_adj);
+			    "pid %d: oom_score_adj %d (lowering it needs CAP_SYS_RESOURCE)",
+			    me->pid, tc->oom_score_adj);
 	if (tc->has_loginuid && (ret = write_proc("/proc/self/loginuid", tc->loginuid)) < 0)
 		log_warn(ctx->report, "pid %d: loginuid %u not set: %s", me->pid, tc->loginuid,
 			 strerror(-ret));

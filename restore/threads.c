@@ -49,7 +49,8 @@ static int make_threads(struct restore_ctx *ctx, struct pstree_item *it)
 		args.set_tid = batch_data(r, &tid, sizeof(tid));
 		at = batch_data(r, &args, sizeof(args));
 		if (!args.set_tid || !at)
-			return fail(ctx->report, "remote-call", ENOMEM, "pid %d: work area", it->pid);
+			return fail(ctx->report, "remote-call", ENOMEM, "pid %d: work area",
+				    it->pid);
 		batch_add(&b, "clone3", SYS_clone3, at, sizeof(args), 0, 0, 0, 0);
 	}
 	ret = batch_run(ctx, r, it->pid, &b);
@@ -71,7 +72,8 @@ static int set_scheduling(struct restore_ctx *ctx, const struct task_thread *t)
 
 	if (tc->has_sched_nice && getpriority(PRIO_PROCESS, (id_t)t->tid) != tc->sched_nice &&
 	    setpriority(PRIO_PROCESS, (id_t)t->tid, tc->sched_nice) < 0)
-		return fail(ctx->report, "nice", errno, "thread %d: nice %d", t->tid, tc->sched_nice);
+		return fail(ctx->report, "nice", errno, "thread %d: nice %d", t->tid,
+			    tc->sched_nice);
 	if (tc->has_sched_policy && sched_getscheduler(t->tid) != (int)tc->sched_policy &&
 	    sched_setscheduler(t->tid, (int)tc->sched_policy, &param) < 0)
 		return fail(ctx->report, "scheduling", errno, "thread %d: policy %u, priority %u",
@@ -116,23 +118,23 @@ static void add_own(struct batch *b, struct remote *r, const struct task_thread 
 	const char *comm = tc->comm ? tc->comm : t->core->tc ? t->core->tc->comm : NULL;
 	char name[16] = "";
 
-	batch_add(b, "set_tid_address", SYS_set_tid_address, t->core->thread_info->clear_tid_addr, 0,
-		  0, 0, 0, 0);
+	batch_add(b, "set_tid_address", SYS_set_tid_address, t->core->thread_info->clear_tid_addr,
+		  0, 0, 0, 0, 0);
 	if (tc->futex_rla_len)
-		batch_add(b, "set_robust_list", SYS_set_robust_list, tc->futex_rla, tc->futex_rla_len,
-			  0, 0, 0, 0);
+		batch_add(b, "set_robust_list", SYS_set_robust_list, tc->futex_rla,
+			  tc->futex_rla_len, 0, 0, 0, 0);
 	if (tc->sas && !(tc->sas->ss_flags & SS_DISABLE)) {
 		stack_t ss = { .ss_sp = (void *)tc->sas->ss_sp,
 			       .ss_size = tc->sas->ss_size,
 			       .ss_flags = (int)(tc->sas->ss_flags & ~(unsigned)SS_ONSTACK) };
 
-		batch_add(b, "sigaltstack", SYS_sigaltstack, batch_data(r, &ss, sizeof(ss)), 0, 0, 0,
-			  0, 0);
+		batch_add(b, "sigaltstack", SYS_sigaltstack, batch_data(r, &ss, sizeof(ss)), 0, 0,
+			  0, 0, 0);
 	}
 	if (comm) {
 		strncpy(name, comm, sizeof(name) - 1);
-		batch_add(b, "name", SYS_prctl, PR_SET_NAME, batch_data(r, name, sizeof(name)), 0, 0,
-			  0, 0);
+		batch_add(b, "name", SYS_prctl, PR_SET_NAME, batch_data(r, name, sizeof(name)), 0,
+			  0, 0, 0);
 	}
 	if (tc->rseq_entry && tc->rseq_entry->rseq_abi_pointer)
 		batch_add(b, "register rseq", SYS_rseq, tc->rseq_entry->rseq_abi_pointer,
@@ -255,13 +257,13 @@ int restore_threads(struct restore_ctx *ctx)
 	struct pstree_item *it;
 	int ret;
 
-	list_for_each (it, &ctx->tree->items, list) {
+	list_for_each(it, &ctx->tree->items, list) {
 		if (!item_alive(it))
 			continue;
 		if ((ret = make_threads(ctx, it)) < 0 || (ret = run_threads(ctx, it)) < 0)
 			return ret;
 	}
-	list_for_each (it, &ctx->tree->items, list)
+	list_for_each(it, &ctx->tree->items, list)
 		if (item_alive(it) && (ret = timers_restore(ctx, it)) < 0)
 			return ret;
 	return 0;

@@ -43,11 +43,12 @@ static int create_timer(struct restore_ctx *ctx, struct pstree_item *it, const P
 	evp = batch_data(r, &ev, sizeof(ev));
 	idp = batch_data(r, &id, sizeof(id));
 	for (int n = 0; evp && idp && n < MAX_COUNT_UP; n++) {
-		long ret = remote_call1(r, it->pid, SYS_timer_create, e->clock_id, evp, idp, 0, 0, 0);
+		long ret =
+			remote_call1(r, it->pid, SYS_timer_create, e->clock_id, evp, idp, 0, 0, 0);
 
 		if (ret < 0)
-			return fail(ctx->report, "timer", (int)-ret, "pid %d: create POSIX timer %u",
-				    it->pid, e->it_id);
+			return fail(ctx->report, "timer", (int)-ret,
+				    "pid %d: create POSIX timer %u", it->pid, e->it_id);
 		if (remote_read(r, idp, last, sizeof(*last)) < 0)
 			break;
 		if (*last == (int)e->it_id)
@@ -56,8 +57,10 @@ static int create_timer(struct restore_ctx *ctx, struct pstree_item *it, const P
 		if (chosen || *last > (int)e->it_id)
 			break;
 	}
-	return fail(ctx->report, "timer", 0, "pid %d: POSIX timer %u cannot get its number on this "
-		    "kernel", it->pid, e->it_id);
+	return fail(ctx->report, "timer", 0,
+		    "pid %d: POSIX timer %u cannot get its number on this "
+		    "kernel",
+		    it->pid, e->it_id);
 }
 
 static int create_timers(struct restore_ctx *ctx, struct pstree_item *it, const TaskTimersEntry *t)
@@ -68,8 +71,8 @@ static int create_timers(struct restore_ctx *ctx, struct pstree_item *it, const 
 	for (size_t i = 0; i < t->n_posix && ret >= 0; i++)
 		ret = create_timer(ctx, it, t->posix[i], chosen, &last);
 	if (chosen)
-		remote_call1(it->restore->remote, it->pid, SYS_prctl, PR_TIMER_CREATE_RESTORE_IDS, 0,
-			     0, 0, 0, 0);
+		remote_call1(it->restore->remote, it->pid, SYS_prctl, PR_TIMER_CREATE_RESTORE_IDS,
+			     0, 0, 0, 0, 0);
 	return ret;
 }
 

@@ -19,13 +19,15 @@ static int seize_task(struct restore_ctx *ctx, struct pstree_item *it)
 	struct ptrace_stop stop;
 	int ret = ptrace_seize(it->pid, options | PTRACE_O_SUSPEND_SECCOMP);
 
-	/* Without CAP_SYS_ADMIN filters cannot be suspended; then a tree with filters fails later. */
+	/* Without CAP_SYS_ADMIN filters cannot be suspended; then a tree with filters fails later.
+	 */
 	if (ret == -EPERM)
 		ret = ptrace_seize(it->pid, options);
 	if (ret >= 0)
 		ret = ptrace_interrupt_wait(it->pid, restore_left_ms(ctx), &stop);
 	if (ret >= 0)
-		ret = remote_adopt(&rt->remote, it->pid, rt->area, remote_area_size(it->nr_threads));
+		ret = remote_adopt(&rt->remote, it->pid, rt->area,
+				   remote_area_size(it->nr_threads));
 	if (ret < 0)
 		return fail(ctx->report, "trace", -ret, "pid %d: trace it", it->pid);
 	remote_set_limit(rt->remote, restore_left_ms(ctx));
@@ -43,7 +45,7 @@ int restore_seize(struct restore_ctx *ctx)
 	struct pstree_item *it;
 	int ret;
 
-	list_for_each (it, &ctx->tree->items, list)
+	list_for_each(it, &ctx->tree->items, list)
 		if (item_alive(it) && (ret = seize_task(ctx, it)) < 0)
 			return ret;
 	return 0;
@@ -61,8 +63,8 @@ static int restore_registers(struct restore_ctx *ctx, const struct task_thread *
 		return ret;
 	ret = ptrace_set_regs(t->tid, &regs);
 	if (ret >= 0)
-		ret = ptrace_set_sigmask(t->tid, t->core->tc ? t->core->tc->blk_sigset :
-							       t->core->thread_core->blk_sigset);
+		ret = ptrace_set_sigmask(t->tid, t->core->tc ? t->core->tc->blk_sigset
+							     : t->core->thread_core->blk_sigset);
 	if (ret < 0)
 		return fail(ctx->report, "registers", -ret, "thread %d: registers", t->tid);
 	return 0;
@@ -78,7 +80,7 @@ int restore_disarm(struct restore_ctx *ctx)
 {
 	struct pstree_item *it;
 
-	list_for_each (it, &ctx->tree->items, list) {
+	list_for_each(it, &ctx->tree->items, list) {
 		unsigned long start, end;
 		int ret;
 
@@ -127,7 +129,7 @@ int restore_release(struct restore_ctx *ctx)
 {
 	struct pstree_item *it;
 
-	list_for_each (it, &ctx->tree->items, list) {
+	list_for_each(it, &ctx->tree->items, list) {
 		if (!item_alive(it))
 			continue;
 		if (ctx->opts->leave_stopped)
