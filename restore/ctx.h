@@ -23,7 +23,8 @@ enum restore_phase {
 	RST_BORN,   /* runs, dies with its parent: from here on its pid is ours */
 	RST_FORKED, /* in its session, its children forked */
 	RST_GROUP,  /* in its process group */
-	RST_FILES,  /* every fle of this task restored */
+	RST_MAPPED, /* every fle of this task restored, and what it maps is open */
+	RST_FILES,  /* nothing else is in its table */
 	RST_PARKED, /* all C code done, waits to be traced */
 	RST_REAPED, /* a helper that its parent has waited for: its pid is free */
 };

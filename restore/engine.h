@@ -27,6 +27,7 @@ void engine_bind_types(struct pstree *t);
 int engine_plan(struct restore_ctx *ctx);
 size_t engine_count(const struct restore_ctx *ctx);
 void engine_service(struct restore_ctx *ctx, int *fd);
+int engine_services_up(struct restore_ctx *ctx);
 int engine_run(struct restore_ctx *ctx, struct pstree_item *me);
 int engine_open_now(struct restore_ctx *ctx, struct file_desc *d);
 void engine_finish(struct restore_ctx *ctx, struct pstree_item *me);

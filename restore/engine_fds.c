@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "lib/fdpass.h"
+#include "model/pstree.h"
 
 /* Numbers beside the planned ones: for the tool and for what types open meanwhile. */
 #define SPARE_NUMBERS 48
@@ -106,6 +107,56 @@ static int move_services(struct restore_engine *e)
 				    e->me->pid, *e->services[i]);
 		close(*e->services[i]);
 		*e->services[i] = up;
+	}
+	return 0;
+}
+
+/* Do several tasks have one table? */
+static bool table_shared(const struct pstree *t)
+{
+	const struct pstree_item *it;
+
+	list_for_each(it, &t->items, list)
+		if (it->fdt && item_alive(it) && it->fdt->owner != it)
+			return true;
+	return false;
+}
+
+/**
+ * engine_services_up - before the first fork: the tool's descriptors above all tables
+ * @ctx: the run, planned; all services are known
+ *
+ * Only where tasks share a table: the one that restores it cannot tell the
+ * others what it has moved.
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int engine_services_up(struct restore_ctx *ctx)
+{
+	struct restore_engine *e = ctx->engine;
+	int *log = report_log_fd(ctx->report), top = 0;
+
+	if (!table_shared(ctx->tree))
+		return 0;
+	for (size_t i = 0; i < e->nr_tables; i++)
+		if (e->tables[i].base > top)
+			top = e->tables[i].base;
+	for (size_t i = 0; i < e->nr_services; i++) {
+		int *fd = e->services[i], up;
+
+		if (*fd < 0 || *fd >= top)
+			continue;
+		up = fcntl(*fd, F_DUPFD_CLOEXEC, top);
+		if (up < 0 && errno == EBADF && fd == log)
+			continue;
+		if (up < 0)
+			return fail(ctx->report, "fd-limit", errno,
+				    "move descriptor %d of this program above %d", *fd, top - 1);
+		if (fd == log)
+			e->log_before = *fd;
+		else
+			close(*fd);
+		*fd = up;
 	}
 	return 0;
 }

@@ -155,7 +155,7 @@ int engine_plan(struct restore_ctx *ctx)
 	struct restore_engine *e = arena_new_of(ctx->tree->arena, struct restore_engine);
 	int ret;
 
-	*e = (struct restore_engine){ .ctx = ctx };
+	*e = (struct restore_engine){ .ctx = ctx, .log_before = -1 };
 	ctx->engine = e;
 	ctx->tree->files.engine = e;
 	engine_service(ctx, report_log_fd(ctx->report));
@@ -196,6 +196,10 @@ void engine_free(struct restore_ctx *ctx)
 		close_owned(&e->tables[i].rx);
 		close_owned(&e->tables[i].tx);
 		e->tables[i].fdt->engine = NULL;
+	}
+	if (e->log_before >= 0) {
+		close_owned(report_log_fd(ctx->report));
+		*report_log_fd(ctx->report) = e->log_before;
 	}
 	if (e->shared)
 		munmap(e->shared, e->shared_size);

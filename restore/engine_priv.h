@@ -44,6 +44,7 @@ struct restore_engine {
 	size_t nr_services;
 	struct engine_shared *shared;
 	size_t shared_size;
+	int log_before; /* the log's number when the tool's descriptors have been moved; or -1 */
 
 	/* From here on: of the calling process. */
 	struct pstree_item *me;

@@ -79,7 +79,7 @@ static int stage_shmem(struct restore_ctx *ctx)
 	list_for_each(s, &ctx->tree->shmems, list)
 		if (s->fd >= 0)
 			engine_service(ctx, &s->fd);
-	return ret;
+	return ret < 0 ? ret : engine_services_up(ctx);
 }
 
 static void undo_shmem(struct restore_ctx *ctx)

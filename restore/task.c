@@ -298,27 +298,44 @@ static int map_area(struct restore_ctx *ctx, struct pstree_item *me)
 	return 0;
 }
 
+/* Of all who share a table: numbers that stay open until the memory map is made. */
+static int close_rest(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	struct pstree_item *it;
+	int *keep = NULL, ret;
+	size_t n = 0;
+
+	list_for_each (it, &ctx->tree->items, list) {
+		if (it->fdt != me->fdt || !item_alive(it))
+			continue;
+		ret = it == me ? 0 : restore_wait_phase(ctx, it, RST_MAPPED);
+		if (ret < 0)
+			return ret;
+		for (size_t i = 0; i <= it->nr_vmas; i++)
+			arena_push(ctx->arena, keep, n) = it->restore->fds[i];
+	}
+	engine_finish(ctx, me);
+	return engine_close_rest(ctx, me, keep, n);
+}
+
 /*
- * Descriptors as planned, and ours above them. Of a shared table the owner
- * closes what is left of the tool before the others open anything.
+ * Descriptors as planned, and ours above them. The owner of a shared table
+ * closes what is left of the tool when all have opened what they map, and the
+ * others go on when that is done.
  */
 static int restore_files(struct restore_ctx *ctx, struct pstree_item *me)
 {
-	bool owner = me->fdt->owner == me;
+	struct pstree_item *owner = me->fdt->owner;
 	int ret = engine_run(ctx, me);
 
-	if (ret >= 0 && !owner)
-		ret = restore_wait_phase(ctx, me->fdt->owner, RST_FILES);
 	if (ret >= 0)
 		ret = open_mapped(ctx, me);
 	if (ret >= 0)
 		ret = task_fs(ctx, me);
 	if (ret < 0)
 		return ret;
-	if (owner) {
-		engine_finish(ctx, me);
-		ret = engine_close_rest(ctx, me, me->restore->fds, me->nr_vmas + 1);
-	}
+	restore_set_phase(ctx, me, RST_MAPPED);
+	ret = owner == me ? close_rest(ctx, me) : restore_wait_phase(ctx, owner, RST_FILES);
 	restore_set_phase(ctx, me, RST_FILES);
 	return ret;
 }

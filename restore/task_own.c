@@ -19,6 +19,19 @@
 #include "base/fd.h"
 #include "restore/creds.h"
 #include "restore/engine.h"
+#include "restore/files.h"
+
+/* A directory that may be entered need not be readable. */
+static int open_dir(struct restore_ctx *ctx, const struct pstree_item *me, struct file_desc *d,
+		    const char *what)
+{
+	int fd = d->kind == FILE_KIND_reg ? reg_open_path(d, O_PATH | O_DIRECTORY) : -EBADMSG;
+
+	if (fd < 0)
+		return fail(ctx->report, "cwd", -fd, "pid %d: open its %s directory (file id %#x)",
+			    me->pid, what, d->id);
+	return fd;
+}
 
 /**
  * task_fs - root directory, working directory and umask
@@ -37,8 +50,8 @@ int task_fs(struct restore_ctx *ctx, struct pstree_item *me)
 	if (!root || !cwd)
 		return fail(ctx->report, "image-fs", 0,
 			    "pid %d: its working or root directory is not in the image", me->pid);
-	root_fd = engine_open_now(ctx, root);
-	cwd_fd = engine_open_now(ctx, cwd);
+	root_fd = open_dir(ctx, me, root, "root");
+	cwd_fd = root_fd < 0 ? -1 : open_dir(ctx, me, cwd, "working");
 	if (root_fd < 0 || cwd_fd < 0)
 		return -EIO;
 	if (fstat(root_fd, &a) < 0 || stat("/", &b) < 0)

@@ -54,6 +54,12 @@ enum task_state {
 #define VMA_EXTRA_DROPPABLE (1 << 1) /* MAP_DROPPABLE, not MAP_PRIVATE */
 #define VMA_EXTRA_SEALED    (1 << 2) /* mseal(2) */
 
+/*
+ * The largest number for io_setup(2) that makes a ring of so many bytes, whole
+ * pages: two of 32 bytes each, and three more for the head and the kernel.
+ */
+#define AIO_REQUESTS(bytes) ((uint32_t)((bytes) / 64 - 2))
+
 /* PagemapEntry.flags. */
 #define PE_PARENT  (1 << 0)
 #define PE_LAZY    (1 << 1)
@@ -81,6 +87,7 @@ struct vma {
 struct shmem {
 	uint64_t shmid;
 	uint64_t size; /* bytes */
+	uint64_t huge; /* restore: bytes in a page of hugetlbfs; 0: ordinary pages */
 	struct page_run *runs;
 	size_t nr_runs;
 	uint32_t pages_id;

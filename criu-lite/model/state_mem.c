@@ -60,6 +60,8 @@ static const char *kind_of(const VmaEntry *e)
 		return "vdso";
 	if (e->status & VMA_AREA_VVAR)
 		return "vvar";
+	if (e->status & VMA_AREA_AIORING)
+		return "aio";
 	if (e->status & (VMA_FILE_PRIVATE | VMA_FILE_SHARED))
 		return "file";
 	return e->status & VMA_ANON_SHARED ? "shared" : "anonymous";

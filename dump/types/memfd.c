@@ -2,6 +2,9 @@
  * memfd - dump. The description goes to files.img, the file behind it to
  * memfd.img, its content to the image of a shared memory object, which is
  * written with the others. The other half is restore/types/memfd.c.
+ *
+ * Shared anonymous memory that is held by a descriptor, or mapped privately,
+ * is such a file too, and so is that of huge pages.
  */
 #include "dump/files.h"
 
@@ -10,11 +13,16 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "proto/memfd.pb-c.h"
+
+#ifndef MFD_HUGETLB
+#define MFD_HUGETLB 4u
+#endif
 
 #define PREFIX "/memfd:"
 #define DELETED " (deleted)"
@@ -23,16 +31,25 @@ struct memfd_seen {
 	uint32_t id;
 };
 
+static bool is_named(const struct dump_ctx *ctx, const struct fd_info *fi)
+{
+	if (!strncmp(fi->link, PREFIX, sizeof(PREFIX) - 1))
+		return true;
+	if (!strcmp(fi->link, "/dev/zero" DELETED))
+		return fi->st.st_dev == ctx->files->memfd_dev;
+	return !strcmp(fi->link, "/anon_hugepage" DELETED);
+}
+
 static int memfd_probe(const struct dump_ctx *ctx, const struct fd_info *fi)
 {
 	return S_ISREG(fi->st.st_mode) && fi->st.st_nlink == 0 && fi->local >= 0 &&
-	       !(fi->flags & O_PATH) && !strncmp(fi->link, PREFIX, sizeof(PREFIX) - 1) &&
-	       fcntl(fi->local, F_GET_SEALS) >= 0;
+	       !(fi->flags & O_PATH) && is_named(ctx, fi) && fcntl(fi->local, F_GET_SEALS) >= 0;
 }
 
 static char *memfd_name(struct dump_ctx *ctx, const struct fd_info *fi)
 {
-	char *name = arena_strdup(ctx->arena, fi->link + sizeof(PREFIX) - 1);
+	bool anonymous = strncmp(fi->link, PREFIX, sizeof(PREFIX) - 1) != 0;
+	char *name = arena_strdup(ctx->arena, fi->link + (anonymous ? 0 : sizeof(PREFIX) - 1));
 	size_t len = strlen(name), cut = sizeof(DELETED) - 1;
 
 	if (len >= cut && !strcmp(name + len - cut, DELETED))
@@ -40,18 +57,36 @@ static char *memfd_name(struct dump_ctx *ctx, const struct fd_info *fi)
 	return name;
 }
 
+/* The flags of memfd_create(2) for pages of another size; 0: none, or -errno. */
+static int huge_flags(const struct fd_info *fi)
+{
+	struct statfs fs;
+
+	if (fstatfs(fi->local, &fs) < 0)
+		return -errno;
+	if (fs.f_type != HUGETLBFS_MAGIC)
+		return fs.f_type == TMPFS_MAGIC ? 0 : -EOPNOTSUPP;
+	return (int)(MFD_HUGETLB | (uint32_t)__builtin_ctzl((unsigned long)fs.f_bsize)
+					   << MAP_HUGE_SHIFT);
+}
+
 static int dump_inode(struct dump_ctx *ctx, const struct fd_info *fi, uint32_t id)
 {
 	MemfdInodeEntry e = MEMFD_INODE_ENTRY__INIT;
 	struct shmem *s;
 	char path[32];
-	int seals = fcntl(fi->local, F_GET_SEALS);
+	int seals = fcntl(fi->local, F_GET_SEALS), huge = huge_flags(fi);
 
+	if (huge < 0)
+		return file_blocker(ctx, fi, "memfd-read", -huge, "a memfd of an unknown kind");
+	e.has_hugetlb_flag = huge != 0;
+	e.hugetlb_flag = (uint32_t)huge;
 	e.name = memfd_name(ctx, fi);
 	e.uid = fi->st.st_uid;
 	e.gid = fi->st.st_gid;
 	e.size = (uint64_t)fi->st.st_size;
-	e.shmid = (uint32_t)fi->st.st_ino;
+	/* hugetlbfs counts inodes for itself, so that its numbers may be those of others. */
+	e.shmid = (uint32_t)fi->st.st_ino | (huge ? 1u << 31 : 0);
 	e.seals = (uint32_t)seals;
 	e.inode_id = id;
 	e.has_mode = 1;
@@ -69,14 +104,10 @@ static int dump_inode(struct dump_ctx *ctx, const struct fd_info *fi, uint32_t i
 
 static int memfd_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
 {
-	struct memfd_seen *m = file_seen(ctx, FILE_KIND_memfd, fi->st.st_ino);
+	const uint64_t key = fi->st.st_ino ^ (uint64_t)fi->st.st_dev << 32;
+	struct memfd_seen *m = file_seen(ctx, FILE_KIND_memfd, key);
 	MemfdFileEntry *e = (MemfdFileEntry *)d->msg;
-	struct statfs fs;
 
-	if (fi->st.st_dev != ctx->files->memfd_dev || fstatfs(fi->local, &fs) < 0 ||
-	    fs.f_type != TMPFS_MAGIC)
-		return file_blocker(ctx, fi, "memfd-hugetlb", EOPNOTSUPP,
-				    "a memfd of huge pages: not supported by this version");
 	e->pos = fi->fd >= 0 ? fi->pos : 0;
 	if (!m) {
 		int ret;
@@ -86,7 +117,7 @@ static int memfd_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd
 		ret = dump_inode(ctx, fi, m->id);
 		if (ret)
 			return ret;
-		file_see(ctx, FILE_KIND_memfd, fi->st.st_ino, m);
+		file_see(ctx, FILE_KIND_memfd, key, m);
 	}
 	e->inode_id = m->id;
 	return 0;

@@ -17,13 +17,20 @@
 #include "base/fd.h"
 #include "proto/memfd.pb-c.h"
 
+#ifndef MFD_HUGETLB
+#define MFD_HUGETLB 4u
+#endif
+
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x10
 #endif
 
+#define HUGE_DEFAULT 21 /* the shift of a size that is not told */
+
 struct memfd_inode {
 	const MemfdInodeEntry *e;
 	struct shmem *shmem; /* has the tool's descriptor */
+	struct file_desc *first; /* the description that is the tool's own, or NULL */
 };
 
 struct memfd_priv {
@@ -33,7 +40,7 @@ struct memfd_priv {
 /* The other way in which images have MAP_SHARED | MAP_ANONYMOUS memory. */
 static bool is_anonymous(const MemfdInodeEntry *e)
 {
-	return !strncmp(e->name, "/dev/zero", 9);
+	return !strncmp(e->name, "/dev/zero", 9) || !strncmp(e->name, "/anon_hugepage", 14);
 }
 
 static int each_inode(const struct pstree *t, struct image_reader *r, const ProtobufCMessage *m)
@@ -49,18 +56,22 @@ static int each_inode(const struct pstree *t, struct image_reader *r, const Prot
 static int make_inode(struct pstree *t, struct file_desc *d, struct memfd_inode *i)
 {
 	const MemfdInodeEntry *e = i->e;
+	uint32_t huge = e->has_hugetlb_flag ? e->hugetlb_flag : 0;
+	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | huge;
 	cleanup_close int fd = -1;
 
-	if (e->has_hugetlb_flag && e->hugetlb_flag) {
-		file_fail(d, EOPNOTSUPP, "a memfd of huge pages: not supported by this version");
-		return -EOPNOTSUPP;
+	if (huge && (!(huge & MFD_HUGETLB) ||
+		     huge & ~(MFD_HUGETLB | (uint32_t)MAP_HUGE_MASK << MAP_HUGE_SHIFT))) {
+		file_fail(d, EBADMSG, "hugetlb flags %#x", huge);
+		return -EBADMSG;
 	}
 	i->shmem = pstree_shmem(t, e->shmid);
+	i->shmem->huge = huge ? 1ull << (huge >> MAP_HUGE_SHIFT ?: HUGE_DEFAULT) : 0;
 	if (is_anonymous(e))
 		return 0;
-	fd = memfd_create(e->name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+	fd = memfd_create(e->name, flags | MFD_EXEC);
 	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create(e->name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		fd = memfd_create(e->name, flags);
 	if (fd < 0 || ftruncate(fd, (off_t)e->size) < 0 || fchown(fd, e->uid, e->gid) < 0 ||
 	    (e->has_mode && fchmod(fd, e->mode & 07777) < 0)) {
 		int err = errno;
@@ -72,6 +83,20 @@ static int make_inode(struct pstree *t, struct file_desc *d, struct memfd_inode 
 	i->shmem->fd = take_fd(&fd);
 	file_keep(t, &i->shmem->fd);
 	return 0;
+}
+
+/*
+ * The file is born open for writing without counting as such, as execve(2)
+ * sees it; an open file that is made from it counts. So the description that
+ * memfd_create(2) made goes to one that may well be it.
+ */
+static void choose_first(struct file_desc *d, struct memfd_inode *i)
+{
+	const MemfdFileEntry *e = file_desc_entry(d);
+
+	if (!i->first && !is_anonymous(i->e) && (e->flags & O_ACCMODE) == O_RDWR &&
+	    !list_empty(&d->fles))
+		i->first = d;
 }
 
 static int memfd_prepare(struct pstree *t, struct file_desc *d)
@@ -87,6 +112,7 @@ static int memfd_prepare(struct pstree *t, struct file_desc *d)
 		file_fail(d, EBADMSG, "memfd.img has no inode %u", e->inode_id);
 		return -EBADMSG;
 	}
+	choose_first(d, p->inode);
 	return p->inode->shmem ? 0 : make_inode(t, d, p->inode);
 }
 
@@ -101,21 +127,31 @@ static int seal(struct file_desc *d, int fd, const MemfdInodeEntry *e)
 	return 0;
 }
 
+static int open_again(const struct memfd_inode *i, int flags)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", i->shmem->fd);
+	fd = open(path, (flags & ~(O_CREAT | O_EXCL | O_TRUNC)) | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 /**
  * memfd_open_inode - open the file of a description
  * @d: the description, a memfd
  * @flags: for open(2)
  *
- * Return: a descriptor, close-on-exec, or -errno, not recorded.
+ * Return: a descriptor for mapping, close-on-exec, or -errno, not recorded.
  */
 int memfd_open_inode(struct file_desc *d, int flags)
 {
 	const struct memfd_priv *p = file_desc_priv(d);
-	char path[32];
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", p->inode->shmem->fd);
-	fd = open(path, (flags & ~(O_CREAT | O_EXCL | O_TRUNC)) | O_CLOEXEC);
+	if ((flags & O_ACCMODE) != O_RDWR || is_anonymous(p->inode->e))
+		return open_again(p->inode, flags);
+	fd = fcntl(p->inode->shmem->fd, F_DUPFD_CLOEXEC, 0);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -123,7 +159,8 @@ static int memfd_open(struct file_desc *d, int *new_fd)
 {
 	const MemfdFileEntry *e = file_desc_entry(d);
 	struct memfd_priv *p = file_desc_priv(d);
-	cleanup_close int fd = memfd_open_inode(d, (int)e->flags);
+	cleanup_close int fd = p->inode->first == d ? memfd_open_inode(d, O_RDWR) :
+						      open_again(p->inode, (int)e->flags);
 
 	if (fd < 0)
 		return file_fail(d, -fd, "open with flags %#o", e->flags);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/fd.h"
 #include "kernel/elf.h"
@@ -45,13 +46,11 @@ static int check_build_id(struct file_desc *d)
 			 "differs");
 }
 
-static int reg_check(struct pstree *t, struct file_desc *d)
+static int check_path(struct file_desc *d)
 {
 	const RegFileEntry *e = file_desc_entry(d);
 	struct stat st;
 
-	if (file_is_ghost(d) || proc_task(d))
-		return 0;
 	if (e->name[0] != '/') {
 		file_fail(d, EBADMSG, "its path is not absolute");
 		return -EBADMSG;
@@ -73,6 +72,28 @@ static int reg_check(struct pstree *t, struct file_desc *d)
 		return -ESTALE;
 	}
 	return e->n_build_id && check_build_id(d) < 0 ? -ESTALE : 0;
+}
+
+static bool same_expected(const RegFileEntry *a, const RegFileEntry *b)
+{
+	return strcmp(a->name, b->name) == 0 && a->has_size == b->has_size && a->size == b->size &&
+	       a->mode == b->mode && a->n_build_id == b->n_build_id;
+}
+
+/* One look and one line for a path, however many descriptions it has. */
+static int reg_check(struct pstree *t, struct file_desc *d)
+{
+	const RegFileEntry *e = file_desc_entry(d);
+	uint64_t key = XXH3_64bits(e->name, strlen(e->name));
+	struct file_desc *before = rfile_seen(t, FILE_KIND_reg, key);
+
+	if (file_is_ghost(d) || proc_task(d))
+		return 0;
+	if (before && same_expected(file_desc_entry(before), e))
+		return 0;
+	if (!before)
+		rfile_see(t, FILE_KIND_reg, key, d);
+	return check_path(d);
 }
 
 static int reg_prepare(struct pstree *t, struct file_desc *d)
