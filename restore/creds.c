@@ -182,6 +182,19 @@ static int add_ambient(struct restore_ctx *ctx, struct batch *b, struct remote *
 	return ret;
 }
 
+/* What every task of this restore begins with: the tool's own, asked for once. */
+static int own_read(struct restore_ctx *ctx)
+{
+	struct caps *own = arena_new_of(ctx->arena, struct caps);
+	int ret = caps_own(own);
+
+	if (ret < 0)
+		return fail(ctx->report, "creds", -ret, "read our own capabilities");
+	ctx->own_secbits = (uint32_t)prctl(PR_GET_SECUREBITS);
+	ctx->own_caps = own;
+	return 0;
+}
+
 /**
  * creds_add - the calls that give a thread its credentials
  * @ctx: the run
@@ -197,17 +210,18 @@ int creds_add(struct restore_ctx *ctx, struct batch *b, struct remote *r,
 {
 	const CredsEntry *c = t->core->thread_core->creds;
 	struct caps own, saved;
-	uint32_t secbits = (uint32_t)prctl(PR_GET_SECUREBITS);
+	uint32_t secbits;
 	bool ids, caps;
 	int ret;
 
 	if (!c)
 		return fail(ctx->report, "image-creds", 0,
 			    "thread %d has no credentials in the image", t->tid);
+	if (!ctx->own_caps && (ret = own_read(ctx)) < 0)
+		return ret;
 	saved = caps_saved(c);
-	ret = caps_own(&own);
-	if (ret < 0)
-		return fail(ctx->report, "creds", -ret, "read our own capabilities");
+	own = *ctx->own_caps;
+	secbits = ctx->own_secbits;
 	if (saved.bnd & ~own.bnd)
 		return fail(ctx->report, "capability", EPERM,
 			    "thread %d has capabilities (%#llx) in its bounding set that we lack",

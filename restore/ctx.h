@@ -75,6 +75,8 @@ struct restore_ctx {
 	struct image_dir *images;
 	struct restore_engine *engine; /* restore/engine.c's own */
 	struct restore_files *files;   /* restore/files.c's own */
+	struct caps *own_caps; /* creds.c's own: what tasks begin with, and the securebits */
+	uint32_t own_secbits;
 	SeccompEntry *seccomp;         /* seccomp.img, or NULL */
 	pid_t tool;                    /* our own pid */
 	int was_subreaper;

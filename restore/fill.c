@@ -235,12 +235,14 @@ int fill_tree(struct restore_ctx *ctx)
 /* The object is made by a mapping, whose link in /proc is a descriptor of it. */
 static int open_shmem(struct restore_ctx *ctx, struct shmem *s)
 {
-	uint64_t size = (s->size + 4095) & ~(uint64_t)4095;
-	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t page = s->huge ?: 4096, size = (s->size + page - 1) & ~(page - 1);
+	int huge = s->huge ? MAP_HUGETLB | __builtin_ctzll(page) << MAP_HUGE_SHIFT : 0;
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | huge, -1,
+			0);
 	char path[64];
 
 	if (at == MAP_FAILED)
-		return fail(ctx->report, "no-memory", errno, "shared memory of %llu bytes",
+		return fail(ctx->report, s->huge ? "memory-hugetlb" : "no-memory", errno, "shared memory of %llu bytes",
 			    (unsigned long long)s->size);
 	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)at,
 		 (unsigned long)at + size);
@@ -265,6 +267,8 @@ static int fill_shmem(struct restore_ctx *ctx, struct shmem *s)
 	ret = image_pages_open(ctx->images, s->pages_id, &from, &size);
 	if (ret < 0)
 		return ret;
+	if (s->huge)
+		return fill_huge(ctx, s, from);
 	for (size_t i = 0; i < s->nr_runs; i++) {
 		const struct page_run *r = &s->runs[i];
 		uint64_t len = r->pages * 4096;

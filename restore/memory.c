@@ -42,10 +42,6 @@
 #define PR_SET_VMA_ANON_NAME 0
 #endif
 
-#ifndef SYS_mseal
-#define SYS_mseal 462
-#endif
-
 /* Flags of the image that mmap(2) gets; locking is done after the fill. */
 #define MAP_KEPT                                                                                  \
 	(MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_HUGETLB | \
@@ -71,10 +67,6 @@ static bool has_pages(const struct pstree_item *it, const VmaEntry *e, size_t *i
 	return *i < it->nr_runs && it->runs[*i].vaddr < e->end;
 }
 
-#ifndef MAP_DROPPABLE
-#define MAP_DROPPABLE 0x08
-#endif
-
 static void add_vma(struct batch *b, const struct pstree_item *it, size_t i, bool filled)
 {
 	const VmaEntry *e = it->vmas[i].e;
@@ -87,8 +79,6 @@ static void add_vma(struct batch *b, const struct pstree_item *it, size_t i, boo
 		flags &= ~MAP_ANONYMOUS;
 	if (e->extra & VMA_EXTRA_DROPPABLE)
 		flags = (flags & ~(MAP_PRIVATE | MAP_SHARED)) | MAP_DROPPABLE;
-	if (e->has_extra && e->extra & VMA_EXTRA_DROPPABLE)
-		flags = (flags & ~MAP_PRIVATE) | MAP_DROPPABLE;
 	batch_add(b, "mmap", SYS_mmap, e->start, len, (unsigned long)prot, (unsigned long)flags,
 		  (unsigned long)fd, e->pgoff);
 	for (int advice = 0; e->has_madv && advice < 64; advice++)

@@ -1,42 +1,132 @@
 /*
- * pidfd - restore: opened once its task is born. The other half is
- * dump/types/pidfd.c.
+ * pidfd - restore: opened once its task is born. For those of a process that
+ * was gone the tool makes one that ends in the same way, opens all of them,
+ * and hands them on. The other half is dump/types/pidfd.c.
  */
 #include "restore/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "proto/pidfd.pb-c.h"
 
+struct pidfd_priv {
+	int fd; /* the tool's, of a process that is gone; 0: none yet */
+};
+
+static const PidfdEntry *entry(const struct file_desc *d)
+{
+	return file_desc_entry(d);
+}
+
+/* In the child: waits until all have opened it, and ends as the process of the image did. */
+static void die_as(int wait_fd, int status)
+{
+	struct rlimit no_core = { 0 };
+	sigset_t all;
+	char c;
+
+	while (read(wait_fd, &c, 1) < 0 && errno == EINTR)
+		;
+	if (WIFSIGNALED(status)) {
+		setrlimit(RLIMIT_CORE, &no_core);
+		sigfillset(&all);
+		signal(WTERMSIG(status), SIG_DFL);
+		sigprocmask(SIG_UNBLOCK, &all, NULL);
+		kill(getpid(), WTERMSIG(status));
+	}
+	_exit(WEXITSTATUS(status));
+}
+
+static int open_dead(struct pstree *t, const struct file_desc *like, pid_t pid)
+{
+	struct file_desc *d;
+
+	list_for_each(d, &t->files.descs, list) {
+		struct pidfd_priv *p = d->kind == FILE_KIND_pidfd ? file_desc_priv(d) : NULL;
+
+		if (!p || entry(d)->nspid > 0 || entry(d)->ino != entry(like)->ino)
+			continue;
+		p->fd = pidfd_open(pid, entry(d)->flags & (O_NONBLOCK | O_EXCL));
+		if (p->fd < 0)
+			return file_fail(d, errno, "pidfd_open() of a process about to end");
+		file_keep(t, &p->fd);
+	}
+	return 0;
+}
+
+static int make_dead(struct pstree *t, struct file_desc *d)
+{
+	int p[2], ret, status = entry(d)->has_exit_code ? entry(d)->exit_code : 0;
+	pid_t pid;
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return file_fail(d, errno, "pipe2()");
+	pid = fork();
+	if (pid == 0) {
+		close(p[1]);
+		die_as(p[0], status);
+	}
+	close(p[0]);
+	ret = pid < 0 ? file_fail(d, errno, "fork()") : open_dead(t, d, pid);
+	close(p[1]);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return ret;
+}
+
+static int pidfd_prepare(struct pstree *t, struct file_desc *d)
+{
+	struct pidfd_priv *p = file_desc_priv(d);
+
+	if (entry(d)->nspid > 0 || p->fd > 0)
+		return 0;
+	return make_dead(t, d) < 0 ? -EIO : 0;
+}
+
 static int pidfd_check(struct pstree *t, struct file_desc *d)
 {
-	const PidfdEntry *e = file_desc_entry(d);
-
-	if (pstree_find(t, e->nspid))
+	if (entry(d)->nspid <= 0 || pstree_find(t, entry(d)->nspid))
 		return 0;
-	file_fail(d, ESRCH, "pid %d is not in the image", e->nspid);
+	file_fail(d, ESRCH, "pid %d is not in the image", entry(d)->nspid);
 	return -ESRCH;
 }
 
 /* O_EXCL in its flags is PIDFD_THREAD. */
+static int open_live(struct file_desc *d)
+{
+	int fd = pidfd_open(entry(d)->nspid, entry(d)->flags & (O_NONBLOCK | O_EXCL));
+
+	return fd < 0 ? file_fail(d, errno, "pidfd_open() of pid %d", entry(d)->nspid) : fd;
+}
+
 static int pidfd_open_again(struct file_desc *d, int *new_fd)
 {
-	const PidfdEntry *e = file_desc_entry(d);
-	struct pstree_item *it = pstree_find(d->tree, e->nspid);
+	const struct pidfd_priv *p = file_desc_priv(d);
+	struct pstree_item *it = pstree_find(d->tree, entry(d)->nspid);
 	cleanup_close int fd = -1;
 
-	if (restore_get_phase(engine_ctx(d->tree), it) < RST_BORN)
+	if (entry(d)->nspid > 0 && restore_get_phase(engine_ctx(d->tree), it) < RST_BORN)
 		return 1;
-	fd = pidfd_open(e->nspid, e->flags & (O_NONBLOCK | O_EXCL));
-	if (fd < 0)
-		return file_fail(d, errno, "pidfd_open() of pid %d", e->nspid);
-	if (file_params(d, fd, e->flags, e->fown) < 0)
+	if (entry(d)->nspid > 0)
+		fd = open_live(d);
+	else if ((fd = fcntl(p->fd, F_DUPFD_CLOEXEC, 0)) < 0)
+		file_fail(d, errno, "duplicate the pidfd of a process that is gone");
+	if (fd < 0 || file_params(d, fd, entry(d)->flags, entry(d)->fown) < 0)
 		return -1;
 	*new_fd = take_fd(&fd);
 	return 0;
 }
 
-const struct file_desc_ops pidfd_desc_ops = { .open = pidfd_open_again, .check = pidfd_check };
+const struct file_desc_ops pidfd_desc_ops = {
+	.open = pidfd_open_again,
+	.prepare = pidfd_prepare,
+	.check = pidfd_check,
+	.priv_size = sizeof(struct pidfd_priv),
+};
