@@ -60,10 +60,13 @@ static int copy_fail(struct copy *c, const struct copy_src *s, int err, const ch
 static int read_forced(const struct copy_src *s, char *buf, uint64_t vaddr, size_t len)
 {
 	cleanup_close int fd = openat(s->it->dump->proc_fd, "mem", O_RDONLY | O_CLOEXEC);
+	int ret;
 
 	if (fd < 0)
 		return -errno;
-	return pread_all(fd, buf, len, (off_t)vaddr);
+	ret = pread_all(fd, buf, len, (off_t)vaddr);
+	/* The address space of a dead task is empty. */
+	return ret == -ENODATA ? -ESRCH : ret;
 }
 
 /* Fills @buf from pieces of an address space. */
@@ -79,7 +82,8 @@ static int read_task(struct copy *c, const struct copy_src *s, char *buf, struct
 		for (size_t i = 0; i < n; i++)
 			len += from[i].iov_len;
 		to = (struct iovec){ buf, len };
-		got = process_vm_readv(s->it->pid, &to, 1, from, n, 0);
+		/* It pins pages, for which the kernel (since 5.19) first ends sharing by copying. */
+		got = s->forked ? 0 : process_vm_readv(s->it->pid, &to, 1, from, n, 0);
 		if (got < 0 && errno != EFAULT && errno != EPERM)
 			return copy_fail(c, s, -errno, "process_vm_readv()",
 					 (uintptr_t)from->iov_base);

@@ -11,6 +11,7 @@
 /* Where runs of pages come from: one address space or one shared object. */
 struct copy_src {
 	struct pstree_item *it; /* NULL: a shared object */
+	bool forked;            /* pages may be shared with another process since fork(2) */
 	struct shmem *shm;
 	const struct dump_shmem *via; /* where the object is mapped; NULL: it is open */
 	int out;                      /* pages file; -1 if only checksums are wanted */

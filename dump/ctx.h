@@ -12,6 +12,7 @@
 #include "base/report.h"
 #include "dump/dump.h"
 #include "kernel/procfs.h"
+#include "kernel/ptrace.h"
 #include "kernel/remote.h"
 #include "model/file_desc.h"
 #include "model/pstree.h"
@@ -23,9 +24,13 @@ struct dump_thread {
 	pid_t tid;
 	struct user_regs_struct regs; /* as found, rseq section aborted */
 	uint64_t sigmask;
+	void *xstate; /* vector registers: the arena's */
+	size_t xlen;
+	struct ptrace_rseq rseq;
 	struct proc_status status; /* groups are the arena's */
 	bool attached; /* traced by this dump, which lets it go */
 	bool still;    /* has stopped */
+	bool shadow_stack;
 };
 
 /* A frozen task; pstree_item.dump. */
@@ -60,6 +65,15 @@ struct dump_xsave {
 
 #define RESCUE_MAX 64 /* tasks seen to in one try */
 
+/* A file that has one name more until it is restored. */
+struct linked {
+	struct linked *next;
+	dev_t dev;
+	ino_t ino;
+	uint32_t id;      /* of the description that has that name */
+	const char *path; /* NULL: not made */
+};
+
 struct dump_ctx {
 	const struct dump_opts *opts;
 	struct report *report;
@@ -78,6 +92,8 @@ struct dump_ctx {
 	pid_t rescue[RESCUE_MAX]; /* tasks with something left in them by a tool that died */
 	size_t nr_rescue;
 	size_t causes_before; /* in the report when the dump began */
+	struct linked *links;  /* names made for a restore: dump/files_link.c */
+	bool committed;        /* there is an image now, so they stay */
 	pid_t guardian;       /* 0: none */
 	int guardian_pipe;
 	ino_t own_ns[NR_NAMESPACES]; /* this program's namespaces; 0: not known */
@@ -143,6 +159,7 @@ struct file_desc *dump_mapped_file(struct dump_ctx *ctx, struct pstree_item *it,
 				   uint64_t end, uint32_t open_flags); /* NULL: recorded */
 struct file_desc *dump_link_file(struct dump_ctx *ctx, struct pstree_item *it, const char *name);
 int dump_files_finish(struct dump_ctx *ctx);
+void dump_links_undo(struct dump_ctx *ctx); /* files_link.c */
 /* write.c */
 int dump_write(struct dump_ctx *ctx);    /* all images but pages and the inventory */
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -68,6 +69,8 @@ static void undo_files(struct dump_ctx *ctx)
 	struct shmem *s;
 
 	dump_files_finish(ctx);
+	if (!ctx->committed)
+		dump_links_undo(ctx);
 	list_for_each(s, &ctx->tree->shmems, list) {
 		if (s->fd >= 0)
 			close(s->fd);
@@ -110,6 +113,8 @@ static int stage_commit(struct dump_ctx *ctx)
 	int ret;
 
 	ids_inventory(ctx);
+	/* From here on an image may refer to them. */
+	dump_guardian_names_stay(ctx);
 	ret = image_commit(ctx->images, ctx->tree);
 	ctx->stats->fsync_us = (backoff_now() - start_ns) / 1000;
 	if (!ret)
@@ -117,6 +122,7 @@ static int stage_commit(struct dump_ctx *ctx)
 	/* A dump that fails leaves no image. */
 	if (ret)
 		unlinkat(ctx->opts->images_fd, "inventory.img", 0);
+	ctx->committed = !ret;
 	return ret;
 }
 
@@ -189,11 +195,14 @@ static void fill_stats(struct dump_ctx *ctx, uint64_t start_ns)
 /* One try; -EBUSY with ctx->nr_rescue: another one may do better. */
 static int dump_once(struct dump_ctx *ctx)
 {
-	int ret;
+	int ret, slack = prctl(PR_GET_TIMERSLACK);
 
 	ctx->tree = pstree_new(ctx->report);
 	ctx->arena = ctx->tree->arena;
+	/* Naps while the tree stands still are to be no longer than they say; 0 is the default. */
+	prctl(PR_SET_TIMERSLACK, 1ul);
 	ret = run_stages(ctx);
+	prctl(PR_SET_TIMERSLACK, slack > 0 ? (unsigned long)slack : 0ul);
 	proc_text_free(&ctx->text);
 	return ret;
 }

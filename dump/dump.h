@@ -6,6 +6,7 @@
 #define CL_DUMP_DUMP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -22,6 +23,9 @@ struct dump_opts {
 	bool shell_job;
 	bool tcp_established, file_locks, link_remap, ext_unix_sk, evasive_devices;
 	uint64_t ghost_limit; /* bytes; 0 is the default */
+	bool force_irmap;     /* look for the names of what is watched, in these places too: */
+	const char *const *irmap_paths;
+	size_t nr_irmap_paths;
 	unsigned timeout;     /* seconds; 0 is the default of 10 */
 	bool attached;        /* state: the caller's thread traces every task already */
 	/* Progress: called with bytes done and bytes in all; may be NULL. */

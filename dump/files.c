@@ -252,7 +252,7 @@ static int files_init(struct dump_ctx *ctx)
 	struct dump_files *f = arena_new_of(ctx->arena, struct dump_files);
 	struct stat st;
 
-	f->scratch[0] = f->scratch[1] = f->fd_dir = -1;
+	f->scratch[0] = f->scratch[1] = f->fd_dir = f->mount_fd = -1;
 	f->last_table = 1; /* the number of this program's own table */
 	ctx->files = f;
 	if (mem < 0 || fstat(mem, &st) < 0)
@@ -336,6 +336,7 @@ int dump_files_finish(struct dump_ctx *ctx)
 	idmap_free(&f->by_path);
 	idmap_free(&f->locked);
 	sockdiag_close(f->sockdiag);
+	close_owned(&f->mount_fd);
 	close_owned(&f->scratch[0]);
 	close_owned(&f->scratch[1]);
 	ctx->files = NULL;

@@ -41,6 +41,8 @@ struct dump_files {
 	uint32_t last_memfd;
 	int fd_dir; /* /proc/PID/fd of the task whose table is being read */
 	struct pstree_item *fd_dir_of;
+	int mount_fd; /* what was watched last is on this mount */
+	uint32_t mount_kdev;
 	int scratch[2]; /* a pipe of our own, for what is looked at and not taken */
 	bool kcmp_missing;
 	bool blocked; /* a file is a blocker: those that refer to it need not say so too */
@@ -80,6 +82,12 @@ int file_where_gone(struct dump_ctx *ctx, struct file_desc *d, const struct fd_i
 /* files_ghost.c */
 int file_ghost(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi,
 	       const struct file_where *w);
+
+struct file_desc *file_ghost_find(struct dump_ctx *ctx, const struct stat *st);
+
+/* files_link.c */
+int file_link(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi,
+	      const struct file_where *w);
 
 /* types/reg.c */
 int reg_describe(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi);

@@ -24,6 +24,7 @@ struct ghost {
 	struct ghost *next; /* another inode of the same number, on another device */
 	dev_t dev;
 	uint32_t id;
+	struct file_desc *d; /* the first that leads to it */
 };
 
 /* One run of data; CRIU reads entries of any length. */
@@ -115,9 +116,18 @@ static int put_ghost(struct dump_ctx *ctx, const struct fd_info *fi, uint32_t id
 	Timeval at = TIMEVAL__INIT, mt = TIMEVAL__INIT;
 	struct image_writer *w = NULL;
 	cleanup_close int fd = -1;
+	char target[PATH_MAX];
 	int ret, err;
 
 	fill_entry(fi, &e, &at, &mt);
+	if (S_ISLNK(fi->st.st_mode)) {
+		ssize_t n = readlinkat(fi->local, "", target, sizeof(target) - 1);
+
+		if (n < 0)
+			return file_blocker(ctx, fi, "ghost-read", errno, "read the deleted link");
+		target[n] = 0;
+		e.symlnk_target = target;
+	}
 	if (!ctx->write)
 		return 0;
 	if (S_ISREG(fi->st.st_mode)) {
@@ -168,6 +178,21 @@ static struct ghost *ghost_new(struct dump_ctx *ctx, const struct fd_info *fi)
 }
 
 /**
+ * file_ghost_find - a file without a name that is in the image
+ * @ctx: the dump
+ * @st: its device and inode
+ *
+ * Return: a description that leads to it, or NULL.
+ */
+struct file_desc *file_ghost_find(struct dump_ctx *ctx, const struct stat *st)
+{
+	const struct fd_info fi = { .st = *st };
+	const struct ghost *g = ghost_find(ctx, &fi);
+
+	return g ? g->d : NULL;
+}
+
+/**
  * file_ghost - put a file without a name into the image
  * @ctx: the dump
  * @d: its description
@@ -191,6 +216,7 @@ int file_ghost(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *
 				    (unsigned long long)((data_size(fi) + (1 << 20) - 1) >> 20));
 	if (!g) {
 		g = ghost_new(ctx, fi);
+		g->d = d;
 		ret = put_ghost(ctx, fi, g->id);
 	}
 	if (ret)

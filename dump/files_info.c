@@ -42,8 +42,12 @@ const char *file_info_text(struct dump_ctx *ctx, const struct fd_info *fi)
 	buf = malloc(room);
 	while (buf && (got = read(fd, buf + n, room - n - 1)) > 0) {
 		n += (size_t)got;
-		if (room - n < 2048)
-			buf = realloc(buf, room *= 2);
+		if (room - n >= 2048)
+			continue;
+		text = realloc(buf, room *= 2);
+		if (!text)
+			abort();
+		buf = text;
 	}
 	if (!buf)
 		abort();

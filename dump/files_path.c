@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "proto/remap-file-path.pb-c.h"
 
 #define DELETED " (deleted)"
 
@@ -81,6 +82,26 @@ int file_where(struct dump_ctx *ctx, const struct fd_info *fi, struct file_where
 	return 0;
 }
 
+/* Of a process that is gone: restore opens it while one of that pid is there. */
+static int proc_gone(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi,
+		     const char *name)
+{
+	RemapFilePathEntry e = REMAP_FILE_PATH_ENTRY__INIT;
+	const char *rest = name + strlen("/proc/");
+	int pid = atoi(rest);
+
+	rest += strspn(rest, "0123456789");
+	if (pid <= 0 || pstree_find(ctx->tree, pid) || !strncmp(rest, "/task/", 6))
+		return file_blocker(ctx, fi, "proc-gone", EOPNOTSUPP,
+				    "a file of a thread or a part of a process that has ended; "
+				    "close it first");
+	e.orig_id = d->id;
+	e.remap_id = (uint32_t)pid;
+	e.has_remap_type = 1;
+	e.remap_type = REMAP_TYPE__PROCFS;
+	return file_side_put(ctx, IMAGE_REMAP_FPATH, &e.base, NULL, 0);
+}
+
 /**
  * file_where_gone - make a file that lost its name come back
  * @ctx: the dump
@@ -96,14 +117,13 @@ int file_where_gone(struct dump_ctx *ctx, struct file_desc *d, const struct fd_i
 	if (!w->deleted)
 		return 0;
 	if (!strncmp(w->name, "/proc/", 6))
-		return file_blocker(ctx, fi, "proc-gone", EOPNOTSUPP,
-				    "a file of a process that has ended; close it first");
+		return proc_gone(ctx, d, fi, w->name);
 	if (fi->st.st_nlink == 0 || S_ISDIR(fi->st.st_mode))
 		return file_ghost(ctx, d, fi, w);
+	if (ctx->opts->link_remap)
+		return file_link(ctx, d, fi, w);
 	return file_blocker(ctx, fi, "link-remap", EOPNOTSUPP,
-			    "this name was deleted or replaced, the file has %lu others; "
-			    "%s",
-			    (unsigned long)fi->st.st_nlink,
-			    ctx->opts->link_remap ? "--link-remap is not supported by this version"
-						  : "such a file needs --link-remap");
+			    "this name was deleted or replaced, the file has %lu others; such a "
+			    "file needs --link-remap",
+			    (unsigned long)fi->st.st_nlink);
 }

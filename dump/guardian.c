@@ -3,14 +3,17 @@
  * find back to their own registers without help; what a tool that was killed
  * leaves in them, the work area and the bytes in the vdso, is taken out by the
  * guardian. The journal is a pipe: a pid when remote calls begin in a task,
- * its negative when they have ended, end of file when the tool has gone.
+ * its negative when they have ended, end of file when the tool has gone. Names
+ * that files get for a restore are in it too, until there is an image.
  */
 #include "dump/guardian.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -43,9 +46,38 @@ static void note(struct open_tasks *t, pid_t pid)
 	t->pids[t->n++] = pid;
 }
 
+/* In the place of a pid: a struct name follows. */
+#define NAME_FOLLOWS INT_MIN
+
+/* A file with a name for a restore; an empty path: all names stay. */
+struct name {
+	dev_t dev;
+	ino_t ino;
+	char path[PATH_MAX];
+};
+
+static void note_name(struct name **names, size_t *n, int pipe_fd)
+{
+	*names = realloc(*names, (*n + 1) * sizeof(**names));
+	if (!*names)
+		abort();
+	if (read_all(pipe_fd, &(*names)[*n], sizeof(**names)) == 0)
+		*n = (*names)[*n].path[0] ? *n + 1 : 0;
+}
+
+static void remove_name(const struct name *name)
+{
+	struct stat st;
+
+	if (lstat(name->path, &st) == 0 && st.st_dev == name->dev && st.st_ino == name->ino)
+		unlink(name->path);
+}
+
 static void guardian_main(int pipe_fd)
 {
 	struct open_tasks open = { 0 };
+	struct name *names = NULL;
+	size_t nr_names = 0;
 	sigset_t all;
 	pid_t pid;
 
@@ -55,8 +87,14 @@ static void guardian_main(int pipe_fd)
 	prctl(PR_SET_NAME, GUARDIAN_NAME);
 	dup2(pipe_fd, 0);
 	close_range(1, ~0U, 0);
-	while (read_all(0, &pid, sizeof(pid)) == 0)
-		note(&open, pid);
+	while (read_all(0, &pid, sizeof(pid)) == 0) {
+		if (pid == NAME_FOLLOWS)
+			note_name(&names, &nr_names, 0);
+		else
+			note(&open, pid);
+	}
+	while (nr_names)
+		remove_name(&names[--nr_names]);
 	for (size_t i = 0; i < open.n; i++)
 		for (int n = 0; n < TRIES && remote_rescue(open.pids[i]) < 0; n++)
 			usleep(10000);
@@ -99,6 +137,36 @@ void dump_guardian_note(struct dump_ctx *ctx, pid_t pid)
 {
 	if (ctx->guardian > 0 && write_all(ctx->guardian_pipe, &pid, sizeof(pid)) < 0)
 		log_warn(ctx->report, "the guardian process is gone");
+}
+
+/**
+ * dump_guardian_name - a file is about to get a name that a failed dump takes away
+ * @ctx: the dump
+ * @path: the name, absolute; shorter than PATH_MAX
+ * @dev: of the file
+ * @ino: of the file
+ */
+void dump_guardian_name(struct dump_ctx *ctx, const char *path, dev_t dev, ino_t ino)
+{
+	struct name name = { .dev = dev, .ino = ino };
+	pid_t head = NAME_FOLLOWS;
+
+	if (ctx->guardian <= 0)
+		return;
+	memcpy(name.path, path, strlen(path) + 1);
+	if (write_all(ctx->guardian_pipe, &head, sizeof(head)) < 0 ||
+	    write_all(ctx->guardian_pipe, &name, sizeof(name)) < 0)
+		log_warn(ctx->report, "the guardian process is gone");
+}
+
+/**
+ * dump_guardian_names_stay - the image is about to be complete
+ * @ctx: the dump
+ */
+void dump_guardian_names_stay(struct dump_ctx *ctx)
+{
+	if (ctx->links)
+		dump_guardian_name(ctx, "", 0, 0);
 }
 
 /**

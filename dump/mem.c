@@ -182,6 +182,24 @@ static int batch_flush(struct batch *b)
 	return ret;
 }
 
+/* Of one address space by fork(2) alone: execve(2) puts the stack elsewhere. */
+static bool is_fork_of(const struct pstree_item *a, const struct pstree_item *b)
+{
+	return a && b && a->mm && b->mm && a->mm->mm_start_stack == b->mm->mm_start_stack;
+}
+
+static bool is_forked(const struct pstree_item *it)
+{
+	const struct pstree_item *child;
+
+	if (is_fork_of(it, it->parent))
+		return true;
+	list_for_each(child, &it->children, sibling)
+		if (is_fork_of(it, child))
+			return true;
+	return false;
+}
+
 static int batch_add(struct batch *b, struct pstree_item *it, struct shmem *shm)
 {
 	struct dump_ctx *ctx = b->ctx;
@@ -193,6 +211,7 @@ static int batch_add(struct batch *b, struct pstree_item *it, struct shmem *shm)
 	s = &b->srcs[b->n];
 	*s = (struct copy_src){ .it = it, .shm = shm, .out = -1, .pages_id = ++b->last_id };
 	s->via = shm && shm->fd < 0 ? shmem_mapped(ctx, shm) : NULL;
+	s->forked = it && is_forked(it);
 	s->runs = it ? it->runs : shm->runs;
 	s->nr_runs = it ? it->nr_runs : shm->nr_runs;
 	for (size_t i = 0; i < s->nr_runs; i++)

@@ -18,6 +18,7 @@
 #include "kernel/ptrace.h"
 
 #define CS_64BIT 0x33
+#define TLS_FIRST 12u
 
 /* What the kernel leaves in rax of a call that is to be restarted. */
 #define ERESTARTSYS 512
@@ -183,20 +184,33 @@ static UserX86FpregsEntry *fpregs(struct dump_ctx *ctx, const unsigned char *x, 
 	return e;
 }
 
-/* The three segments that set_thread_area(2) can change; a 64-bit program has no use for them. */
-static void tls(struct arena *a, pid_t tid, ThreadInfoX86 *info)
+static void tls_ask(pid_t tid, unsigned int n, struct user_desc *d)
 {
+	ptrace(PTRACE_GET_THREAD_AREA, tid, (void *)(TLS_FIRST + (unsigned long)n), d);
+}
+
+/*
+ * The three segments that set_thread_area(2) can change. 64-bit code can do so by system calls of
+ * 32-bit code only, and is given the first one first: if that is not there and no segment is
+ * loaded there are none.
+ */
+static void tls(struct arena *a, pid_t tid, const struct user_regs_struct *r, ThreadInfoX86 *info)
+{
+	bool more = r->fs || r->gs || r->ds || r->es;
+
 	info->tls = arena_array(a, UserDescT *, 3);
 	info->n_tls = 3;
 	for (unsigned int i = 0; i < 3; i++) {
-		struct user_desc d = { .entry_number = 12 + i,
+		struct user_desc d = { .entry_number = TLS_FIRST + i,
 				       .read_exec_only = 1,
 				       .seg_not_present = 1 };
 		UserDescT *e = info->tls[i] = arena_new_of(a, UserDescT);
 
-		ptrace(PTRACE_GET_THREAD_AREA, tid, (void *)(12ul + i), &d);
+		if (!i || more)
+			tls_ask(tid, i, &d);
+		more = more || !d.seg_not_present || d.base_addr || d.limit;
 		user_desc_t__init(e);
-		e->entry_number = 12 + i;
+		e->entry_number = TLS_FIRST + i;
 		e->base_addr = d.base_addr;
 		e->limit = d.limit;
 		e->seg_32bit = d.seg_32bit;
@@ -212,18 +226,17 @@ static void tls(struct arena *a, pid_t tid, ThreadInfoX86 *info)
 /**
  * regs_info - the registers of a thread
  * @ctx: the dump
- * @tid: the thread, stopped, in its own registers
- * @regs: its general registers
+ * @th: the thread, stopped, with its general registers; gets its vector registers
  * @out: the message, without clear_tid_addr
  *
  * Return: 0 or -errno recorded.
  */
-int regs_info(struct dump_ctx *ctx, pid_t tid, const struct user_regs_struct *regs,
-	      ThreadInfoX86 **out)
+int regs_info(struct dump_ctx *ctx, struct dump_thread *th, ThreadInfoX86 **out)
 {
 	_Alignas(64) unsigned char x[ARCH_XSTATE_MAX];
 	size_t len = sizeof(x);
 	ThreadInfoX86 *info = arena_new_of(ctx->arena, ThreadInfoX86);
+	const pid_t tid = th->tid;
 	int ret = ptrace_get_xstate(tid, x, &len);
 	uint64_t more;
 
@@ -238,9 +251,11 @@ int regs_info(struct dump_ctx *ctx, pid_t tid, const struct user_regs_struct *re
 		     "components %#llx)",
 		     tid, (unsigned long long)more);
 	thread_info_x86__init(info);
-	info->gpregs = gpregs(ctx->arena, regs);
+	info->gpregs = gpregs(ctx->arena, &th->regs);
 	info->fpregs = fpregs(ctx, x, len);
-	tls(ctx->arena, tid, info);
+	tls(ctx->arena, tid, &th->regs, info);
+	th->xstate = arena_memdup(ctx->arena, x, len);
+	th->xlen = len;
 	*out = info;
 	return 0;
 }

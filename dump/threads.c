@@ -53,6 +53,15 @@ int task_fail_at(struct dump_ctx *ctx, pid_t tid, const char *file, int line, in
 	return report_fail(ctx->report, file, line, "task-read", -err, "thread %d: %s", tid, what);
 }
 
+/* Linux 6.6 on: the features that a thread has turned on are named in its status. */
+static bool has_shadow_stack(const char *status)
+{
+	const char *p = strstr(status, "\nx86_Thread_features:"), *on;
+
+	on = p ? strstr(p, "shstk") : NULL;
+	return on && on < p + 1 + strcspn(p + 1, "\n");
+}
+
 static int thread_status(struct dump_ctx *ctx, struct pstree_item *it, struct dump_thread *th)
 {
 	struct proc_status *st = &th->status;
@@ -66,6 +75,7 @@ static int thread_status(struct dump_ctx *ctx, struct pstree_item *it, struct du
 		ret = proc_parse_status(ctx->text.p, st);
 	if (ret)
 		return task_fail(ctx, th->tid, ret == -ENOENT ? -ESRCH : ret, "status");
+	th->shadow_stack = has_shadow_stack(ctx->text.p);
 	groups = st->groups;
 	st->groups = arena_memdup(ctx->arena, groups, st->nr_groups * sizeof(*st->groups));
 	free(groups);
@@ -99,27 +109,22 @@ static int thread_sched(struct dump_ctx *ctx, pid_t tid, ThreadCoreEntry *tc)
 	return 0;
 }
 
-static int thread_lists(struct dump_ctx *ctx, pid_t tid, ThreadCoreEntry *tc)
+static int thread_lists(struct dump_ctx *ctx, const struct dump_thread *th, ThreadCoreEntry *tc)
 {
-	struct ptrace_rseq rseq = { 0 };
 	size_t len = 0;
 	void *head = NULL;
-	int ret;
 
-	if (syscall(SYS_get_robust_list, tid, &head, &len) < 0)
-		return task_fail(ctx, tid, -errno, "get_robust_list()");
+	if (syscall(SYS_get_robust_list, th->tid, &head, &len) < 0)
+		return task_fail(ctx, th->tid, -errno, "get_robust_list()");
 	tc->futex_rla = (uintptr_t)head;
 	tc->futex_rla_len = (uint32_t)len;
-	ret = ptrace_get_rseq(tid, &rseq);
-	if (ret && ret != -EIO)
-		return task_fail(ctx, tid, ret, "rseq");
-	if (!rseq.address)
+	if (!th->rseq.address)
 		return 0;
 	tc->rseq_entry = arena_new_of(ctx->arena, RseqEntry);
 	rseq_entry__init(tc->rseq_entry);
-	tc->rseq_entry->rseq_abi_pointer = rseq.address;
-	tc->rseq_entry->rseq_abi_size = rseq.size;
-	tc->rseq_entry->signature = rseq.signature;
+	tc->rseq_entry->rseq_abi_pointer = th->rseq.address;
+	tc->rseq_entry->rseq_abi_size = th->rseq.size;
+	tc->rseq_entry->signature = th->rseq.signature;
 	return 0;
 }
 
@@ -133,12 +138,17 @@ static int thread_regs(struct dump_ctx *ctx, struct pstree_item *it, struct dump
 		return 0;
 	}
 	if (!ret)
-		ret = ptrace_rseq_fixup(th->tid, &th->regs);
+		ret = ptrace_get_rseq(th->tid, &th->rseq);
+	/* Linux before 5.13 does not tell. */
+	if (ret == -EIO)
+		ret = 0;
+	if (!ret)
+		ret = ptrace_rseq_abort(th->tid, &th->regs, &th->rseq);
 	if (ret >= 0)
 		ret = ptrace_get_sigmask(th->tid, &th->sigmask);
 	if (ret)
 		return task_fail(ctx, th->tid, ret, "registers");
-	return regs_info(ctx, th->tid, &th->regs, &core->thread_info);
+	return regs_info(ctx, th, &core->thread_info);
 }
 
 static int thread_pending(struct dump_ctx *ctx, const struct dump_thread *th, ThreadCoreEntry *tc)
@@ -176,7 +186,7 @@ int thread_collect(struct dump_ctx *ctx, struct pstree_item *it, size_t i)
 	if (!ret)
 		ret = thread_sched(ctx, th->tid, tc);
 	if (!ret)
-		ret = thread_lists(ctx, th->tid, tc);
+		ret = thread_lists(ctx, th, tc);
 	if (!ret)
 		ret = thread_pending(ctx, th, tc);
 	if (!ret)
@@ -240,9 +250,10 @@ static int thread_answered(struct dump_ctx *ctx, struct task_thread *t,
 struct wave {
 	struct pstree_item *it;
 	struct task_thread *t;
+	const struct dump_thread *th;
 	size_t n;
 	struct remote_call (*calls)[NR_ASK + LEADER_CALLS]; /* [0] also has the leader's */
-	size_t *nr_calls;
+	struct remote_batch *batches;
 	unsigned long at, leader_at; /* in their memory */
 	struct thread_answer *answers;
 };
@@ -254,30 +265,36 @@ static int wave_start(struct dump_ctx *ctx, struct wave *w, size_t i)
 	int ret = 0;
 
 	thread_calls(w->calls[i], w->at + i * sizeof(*w->answers));
-	w->nr_calls[i] = NR_ASK;
-	if (tid == w->it->pid)
-		w->nr_calls[i] += leader_calls(w->calls[i] + NR_ASK, w->leader_at);
-	else
-		ret = remote_attach_thread(r, tid);
-	if (!ret)
-		ret = remote_start(r, tid, w->calls[i], w->nr_calls[i], 0);
+	w->batches[i] = (struct remote_batch){ .tid = tid, .calls = w->calls[i], .n = NR_ASK };
+	if (tid == w->it->pid) {
+		w->batches[i].n += leader_calls(w->calls[i] + NR_ASK, w->leader_at);
+		ret = remote_start(r, tid, w->calls[i], w->batches[i].n, 0);
+	} else {
+		const struct dump_thread *th = &w->th[i];
+		const struct remote_state known = {
+			.regs = th->regs,
+			.mask = th->sigmask,
+			.xstate = th->xstate,
+			.xlen = th->xlen,
+		};
+
+		ret = th->shadow_stack ? -EOPNOTSUPP
+				       : remote_attach_start(r, tid, &known, w->calls[i], NR_ASK);
+	}
 	return ret ? task_fail(ctx, tid, ret, "remote call") : 0;
 }
 
-/* Waits for the first @n threads. The leader comes last: its death shows after all others'. */
-static int wave_finish(struct dump_ctx *ctx, struct wave *w, size_t n)
+/* Waits for all threads. The leader comes last: its death shows after all others'. */
+static int wave_finish(struct dump_ctx *ctx, struct wave *w)
 {
-	struct remote *r = w->it->dump->remote;
-	int ret = 0;
+	pid_t failed = w->it->pid;
+	int ret = remote_finish_home(w->it->dump->remote, w->batches, w->n, &failed);
 
-	while (n-- && !ret) {
-		ret = remote_finish(r, w->t[n].tid, w->calls[n], w->nr_calls[n], 0);
-		if (ret)
-			task_fail(ctx, w->t[n].tid, ret, "remote call");
-	}
+	if (!ret)
+		return 0;
+	task_fail(ctx, failed, ret, "remote call");
 	/* Nothing that the rest may say will be of use. */
-	if (ret)
-		remote_set_limit(r, LATE_MS);
+	remote_set_limit(w->it->dump->remote, LATE_MS);
 	return ret;
 }
 
@@ -296,7 +313,7 @@ static int wave_answered(struct dump_ctx *ctx, struct wave *w)
 	for (size_t i = 0; i < w->n && !ret; i++)
 		ret = thread_answered(ctx, &w->t[i], w->calls[i], &w->answers[i]);
 	if (!ret && leader)
-		ret = leader_answered(ctx, w->it, w->calls[0] + NR_ASK, w->nr_calls[0] - NR_ASK,
+		ret = leader_answered(ctx, w->it, w->calls[0] + NR_ASK, w->batches[0].n - NR_ASK,
 				      leader);
 	return ret;
 }
@@ -316,7 +333,7 @@ static int wave_ask(struct dump_ctx *ctx, struct wave *w)
 		ret = wave_start(ctx, w, started);
 	if (ret)
 		remote_set_limit(r, LATE_MS);
-	end = ret ? 0 : wave_finish(ctx, w, started);
+	end = ret ? 0 : wave_finish(ctx, w);
 	ret = ret ? ret : end;
 	if (!ret)
 		ret = wave_answered(ctx, w);
@@ -337,20 +354,21 @@ int threads_ask(struct dump_ctx *ctx, struct pstree_item *it)
 	struct wave w = {
 		.it = it,
 		.calls = calloc(most, sizeof(*w.calls)),
-		.nr_calls = calloc(most, sizeof(*w.nr_calls)),
+		.batches = calloc(most, sizeof(*w.batches)),
 		.answers = calloc(most, sizeof(*w.answers)),
 	};
 	int ret = 0;
 
-	if (!w.calls || !w.nr_calls || !w.answers)
+	if (!w.calls || !w.batches || !w.answers)
 		abort();
 	for (size_t i = 0; i < it->nr_threads && !ret; i += w.n) {
 		w.t = &it->threads[i];
+		w.th = &it->dump->threads[i];
 		w.n = it->nr_threads - i < WAVE ? it->nr_threads - i : WAVE;
 		ret = wave_ask(ctx, &w);
 	}
 	free(w.calls);
-	free(w.nr_calls);
+	free(w.batches);
 	free(w.answers);
 	return ret;
 }

@@ -182,13 +182,9 @@ static void check_own_bounds(struct restore_ctx *ctx)
 /* Parts of an address space that only CRIU's images can have. */
 static void check_memory(struct restore_ctx *ctx, const struct pstree_item *it)
 {
-	const uint32_t kinds = VMA_AREA_SYSVIPC | VMA_AREA_SOCKET | VMA_AREA_AIORING |
-			       VMA_AREA_SHSTK | VMA_AREA_UPROBES;
+	const uint32_t kinds = VMA_AREA_SYSVIPC | VMA_AREA_SOCKET | VMA_AREA_SHSTK |
+			       VMA_AREA_UPROBES;
 
-	if (it->mm->n_aios)
-		fail(ctx->report, "image-vma", EOPNOTSUPP,
-		     "pid %d has a context for asynchronous I/O (io_setup), which is not supported",
-		     it->pid);
 	if (it->mm->n_mm_saved_auxv > AUXV_MAX)
 		fail(ctx->report, "image-vma", E2BIG, "pid %d: an auxiliary vector of %zu words",
 		     it->pid, it->mm->n_mm_saved_auxv);

@@ -56,6 +56,7 @@ struct restore_task {
 	bool subreaper;              /* takes over adopted children meanwhile */
 	unsigned long area; /* where remote code is mapped in this task, free in the image too */
 	struct remote *remote;
+	struct cow_task *cow;  /* restore/cow.c's own, or NULL */
 	struct arena *arena;   /* the run's */
 	int uffd, uffd_remote; /* userfaultfd: ours, and its number in the task; -1 for none */
 	const struct vma **uffd_vmas; /* the mappings that it has */
@@ -64,6 +65,8 @@ struct restore_task {
 	int *fds; /* shared: descriptor numbers by vma, then the executable's; set by the task */
 	int service_fd_base; /* first number above all of the task's own descriptors */
 };
+
+struct cow_range;
 
 struct restore_ctx {
 	const struct restore_opts *opts;
@@ -77,6 +80,8 @@ struct restore_ctx {
 	struct restore_files *files;   /* restore/files.c's own */
 	struct caps *own_caps; /* creds.c's own: what tasks begin with, and the securebits */
 	uint32_t own_secbits;
+	struct cow_range *kept;        /* restore/cow.c's own, shared with all tasks */
+	size_t nr_kept;
 	SeccompEntry *seccomp;         /* seccomp.img, or NULL */
 	pid_t tool;                    /* our own pid */
 	int was_subreaper;
@@ -136,6 +141,9 @@ int restore_memory(struct restore_ctx *ctx);
 int restore_threads(struct restore_ctx *ctx);
 /* files.c: what the file types keep in the tool; files that are only mapped. */
 void restore_files_free(struct restore_ctx *ctx);
+int file_gone_end(struct restore_ctx *ctx); /* files_dead.c */
+int file_queues_empty(struct restore_ctx *ctx); /* files_notify.c */
+int file_links_remove(struct restore_ctx *ctx); /* files_link.c */
 int file_open_mapped(struct restore_ctx *ctx, struct file_desc *d, uint32_t flags);
 
 #endif

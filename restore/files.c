@@ -40,6 +40,7 @@ void restore_files_free(struct restore_ctx *ctx)
 
 	if (!f)
 		return;
+	file_gone_end(ctx);
 	for (size_t i = 0; i < f->nr_tool_fds; i++)
 		close_owned(f->tool_fds[i]);
 	for (int i = 0; i < FILE_KINDS; i++)
@@ -47,6 +48,7 @@ void restore_files_free(struct restore_ctx *ctx)
 	for (int i = 0; i < IMAGE_KINDS; i++)
 		idmap_free(&f->content[i]);
 	idmap_free(&f->remaps);
+	idmap_free(&f->gone);
 	sockdiag_close(f->sockdiag);
 	ctx->files = NULL;
 }

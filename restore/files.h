@@ -18,8 +18,11 @@ struct sockdiag;
 /* A file without a name, made again; the tool has it open for all tasks. */
 struct ghost {
 	struct ghost *next; /* restore_files.ghosts */
-	uint32_t id;
+	uint32_t id;        /* remap_id */
+	int type;           /* enum RemapType */
 	int fd;
+	const char *name; /* a linked one for each name that it had */
+	const char *link; /* the other name that a linked one has for the restore */
 	struct file_desc
 		*tmpfile; /* @fd is this description itself, made with O_TMPFILE; or NULL */
 };
@@ -41,6 +44,8 @@ struct restore_files {
 	struct idmap content[IMAGE_KINDS]; /* of side images, by the id in the entry */
 	struct idmap remaps;               /* RemapFilePathEntry by orig_id */
 	struct ghost *ghosts;
+	struct gone_process *gone_processes;
+	struct idmap gone; /* descriptors of files of processes that are gone, by desc id */
 	int **tool_fds; /* variables of descriptors that types keep in the tool */
 	size_t nr_tool_fds;
 	struct sockdiag *sockdiag; /* as of before the restore */
@@ -61,6 +66,34 @@ int file_side_load(const struct pstree *t, enum image_kind k,
 int file_ghost_prepare(struct pstree *t, struct file_desc *d);
 bool file_is_ghost(const struct file_desc *d);
 int file_ghost_open(struct file_desc *d, int flags);
+int file_ghost_fd(const struct file_desc *d);
+int ghost_make_parents(char *path, int *made);
+void ghost_remove_parents(char *path, int made);
+#define GHOST_MARK ".criu-lite-ghost." /* known to dump, which leaves it out of the name */
+
+/* files_link.c */
+int file_link_make(struct pstree *t, struct file_desc *d, struct ghost *g);
+
+/* files_notify.c */
+struct FhEntry;
+int notify_target(struct file_desc *d, const struct FhEntry *h, uint32_t kdev, char *path,
+		  int *hold);
+
+/* files_dead.c */
+struct dead_process {
+	pid_t pid;
+	int hold; /* it ends when this is closed */
+};
+struct gone_process {
+	struct gone_process *next;
+	struct dead_process p;
+};
+int dead_begin(struct dead_process *p, pid_t at, int status);
+void dead_end(struct dead_process *p);
+
+/* files_proc.c */
+int file_proc_prepare(struct pstree *t, struct file_desc *d, pid_t pid);
+int file_proc_open(struct file_desc *d);
 
 /* files_pipe.c */
 int pipe_content_load(const struct pstree *t, enum image_kind k);

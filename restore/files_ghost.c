@@ -32,8 +32,14 @@ static int each_remap(const struct pstree *t, struct image_reader *r, const Prot
 	return 0;
 }
 
-/* Directories above @path that are gone too: made, and counted, so that they can go again. */
-static int make_parents(char *path, int *made)
+/**
+ * ghost_make_parents - make directories above a path that are gone too
+ * @path: the path, as it was on return
+ * @made: how many were made is added to it
+ *
+ * Return: 0 or -errno.
+ */
+int ghost_make_parents(char *path, int *made)
 {
 	for (char *p = path + 1; (p = strchr(p, '/')); p++) {
 		int ret;
@@ -49,7 +55,12 @@ static int make_parents(char *path, int *made)
 	return 0;
 }
 
-static void remove_parents(char *path, int made)
+/**
+ * ghost_remove_parents - remove what ghost_make_parents() has made
+ * @path: the path; cut
+ * @made: how many
+ */
+void ghost_remove_parents(char *path, int made)
 {
 	while (made-- > 0) {
 		char *p = strrchr(path, '/');
@@ -79,6 +90,13 @@ static int make_at(const char *path, const GhostFileEntry *e)
 		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		ret = fd < 0 ? -errno : 0;
 		rmdir(path);
+		return ret ? ret : take_fd(&fd);
+	case S_IFLNK:
+		if (!e->symlnk_target || symlink(e->symlnk_target, path) < 0)
+			return e->symlnk_target ? -errno : -EBADMSG;
+		fd = open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+		ret = fd < 0 ? -errno : 0;
+		unlink(path);
 		return ret ? ret : take_fd(&fd);
 	case S_IFIFO:
 	case S_IFCHR:
@@ -116,14 +134,13 @@ static int make_node(struct file_desc *d, const char *name, const GhostFileEntry
 
 	snprintf(path, sizeof(path), "%s", name);
 	fd = make_at(path, e);
-	/* The mark is known to dump, which leaves it out of the name. */
 	if (fd == -EEXIST) {
-		snprintf(path, sizeof(path), "%s.criu-lite-ghost.%u", name, id);
+		snprintf(path, sizeof(path), "%s" GHOST_MARK "%u", name, id);
 		fd = make_at(path, e);
 	} else if (fd == -ENOENT) {
-		fd = make_parents(path, &made);
+		fd = ghost_make_parents(path, &made);
 		fd = fd < 0 ? fd : make_at(path, e);
-		remove_parents(path, made);
+		ghost_remove_parents(path, made);
 	}
 	if (fd < 0)
 		file_fail(d, -fd, "make the deleted file again");
@@ -179,6 +196,10 @@ static int set_attributes(struct file_desc *d, int fd, const GhostFileEntry *e)
 	char path[32];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (S_ISLNK(e->mode))
+		return fchownat(fd, "", e->uid, e->gid, AT_EMPTY_PATH) < 0 ?
+			       file_fail(d, errno, "owner of the deleted link") :
+			       0;
 	if (e->atim)
 		when[0] =
 			(struct timespec){ (time_t)e->atim->tv_sec, (long)e->atim->tv_usec * 1000 };
@@ -227,12 +248,20 @@ static const RemapFilePathEntry *remap_of(const struct file_desc *d)
 	return idmap_get(&restore_files(d->tree)->remaps, d->id);
 }
 
+/* Images of old had no type: what was not linked was a ghost. */
+static int remap_type(const RemapFilePathEntry *e)
+{
+	return e->has_remap_type ? (int)e->remap_type : REMAP_TYPE__GHOST;
+}
+
 static struct ghost *ghost_find(const struct file_desc *d)
 {
 	const RemapFilePathEntry *e = remap_of(d);
+	const RegFileEntry *reg = file_desc_entry(d);
 	struct ghost *g = e ? restore_files(d->tree)->ghosts : NULL;
 
-	while (g && g->id != e->remap_id)
+	while (g && (g->id != e->remap_id || g->type != remap_type(e) ||
+		     (g->name && strcmp(g->name, reg->name))))
 		g = g->next;
 	return g;
 }
@@ -246,7 +275,7 @@ static struct file_desc *find_tmpfile(const struct pstree *t, uint32_t remap_id)
 		const RegFileEntry *reg = file_desc_entry(d);
 		const RemapFilePathEntry *e = d->kind == FILE_KIND_reg ? remap_of(d) : NULL;
 
-		if (e && e->remap_id == remap_id && (reg->flags & O_TMPFILE) == O_TMPFILE &&
+		if (e && e->remap_id == remap_id && remap_type(e) == REMAP_TYPE__GHOST && (reg->flags & O_TMPFILE) == O_TMPFILE &&
 		    reg->name[0] == '/' && (reg->flags & O_ACCMODE) != O_RDONLY)
 			return d;
 	}
@@ -271,18 +300,19 @@ int file_ghost_prepare(struct pstree *t, struct file_desc *d)
 	e = ret ? NULL : remap_of(d);
 	if (!e)
 		return ret;
-	if (e->has_remap_type && e->remap_type != REMAP_TYPE__GHOST) {
-		file_fail(d, EOPNOTSUPP, "a remap of type %s is not supported by this version",
-			  e->remap_type == REMAP_TYPE__LINKED ? "linked" : "procfs");
-		return -EOPNOTSUPP;
-	}
+	if (remap_type(e) == REMAP_TYPE__PROCFS)
+		return file_proc_prepare(t, d, (pid_t)e->remap_id);
 	if (ghost_find(d))
 		return 0;
 	g = arena_new_of(t->arena, struct ghost);
-	*g = (struct ghost){ .next = f->ghosts, .id = e->remap_id, .fd = -1 };
-	g->tmpfile = find_tmpfile(t, g->id);
+	*g = (struct ghost){
+		.next = f->ghosts, .id = e->remap_id, .type = remap_type(e), .fd = -1
+	};
 	f->ghosts = g;
 	file_keep(t, &g->fd);
+	if (g->type == REMAP_TYPE__LINKED)
+		return file_link_make(t, d, g) < 0 ? -EIO : 0;
+	g->tmpfile = find_tmpfile(t, g->id);
 	ret = make_ghost(t, d, g);
 	return ret == -1 ? -EIO : ret;
 }
@@ -311,7 +341,9 @@ int file_ghost_open(struct file_desc *d, int flags)
 	char path[32];
 	int fd;
 
-	if (!g || g->fd < 0)
+	if (!g)
+		return file_proc_open(d);
+	if (g->fd < 0)
 		return -ENOENT;
 	if (g->tmpfile == d) {
 		fd = fcntl(g->fd, F_DUPFD_CLOEXEC, 0);
@@ -320,4 +352,17 @@ int file_ghost_open(struct file_desc *d, int flags)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", g->fd);
 	fd = open(path, flags & ~O_NOFOLLOW);
 	return fd < 0 ? -errno : fd;
+}
+
+/**
+ * file_ghost_fd - the tool's descriptor of a file that has no name
+ * @d: the description
+ *
+ * Return: the number, in every task until its files are restored, or -1.
+ */
+int file_ghost_fd(const struct file_desc *d)
+{
+	const struct ghost *g = d->kind == FILE_KIND_reg ? ghost_find(d) : NULL;
+
+	return g ? g->fd : -1;
 }

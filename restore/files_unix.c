@@ -75,6 +75,44 @@ static int settle_node(struct file_desc *d, const UnixSkEntry *e, const char *pa
 	return set_perms(d, e, path);
 }
 
+/* The node of a name that was deleted: connecting goes through it in the same process. */
+static uint64_t node_key(const UnixSkEntry *e)
+{
+	return e->ino | 1ull << 62;
+}
+
+static int keep_node(struct file_desc *d, const UnixSkEntry *e, const char *path)
+{
+	int *node = arena_new_of(d->tree->arena, int);
+
+	*node = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (*node < 0)
+		return file_fail(d, errno, "open its node");
+	rfile_see(d->tree, FILE_KIND_unixsk, node_key(e), node);
+	return 0;
+}
+
+/* A name that was deleted: what has it today steps aside for the moment. */
+static int bind_deleted(struct file_desc *d, const UnixSkEntry *e, int fd,
+			const struct sockaddr_un *a, socklen_t len)
+{
+	char path[sizeof(a->sun_path) + 1] = "", aside[sizeof(path) + 32];
+	bool taken;
+	int ret = 0;
+
+	memcpy(path, a->sun_path, len - offsetof(struct sockaddr_un, sun_path));
+	snprintf(aside, sizeof(aside), "%s" GHOST_MARK "%u", path, e->ino);
+	taken = rename(path, aside) == 0;
+	if (bind(fd, (const struct sockaddr *)a, len) < 0)
+		ret = file_fail(d, errno, "bind()");
+	if (!ret)
+		ret = keep_node(d, e, path);
+	unlink(path);
+	if (taken && rename(aside, path) < 0)
+		ret = file_fail(d, errno, "rename %s, which has its name today, back", aside);
+	return ret;
+}
+
 static int bind_here(struct file_desc *d, const UnixSkEntry *e, int fd, bool lent)
 {
 	struct sockaddr_un a;
@@ -83,6 +121,8 @@ static int bind_here(struct file_desc *d, const UnixSkEntry *e, int fd, bool len
 
 	if (make_addr(d, e, &a, &len) < 0)
 		return -1;
+	if (has_node(e) && e->has_deleted && e->deleted && !lent)
+		return bind_deleted(d, e, fd, &a, len);
 	/* The dead node of the dumped socket; unix_check_node() has seen that nobody has it. */
 	if (has_node(e) && lstat(a.sun_path, &st) == 0 && S_ISSOCK(st.st_mode))
 		unlink(a.sun_path);
@@ -146,6 +186,7 @@ int unix_bind(struct file_desc *d, int fd)
 int unix_connect(struct file_desc *d, int fd, const struct file_desc *to)
 {
 	const UnixSkEntry *e = file_desc_entry(to);
+	const int *node = rfile_seen(d->tree, FILE_KIND_unixsk, node_key(e));
 	cleanup_close int back = -1;
 	struct sockaddr_un a;
 	socklen_t len;
@@ -153,7 +194,11 @@ int unix_connect(struct file_desc *d, int fd, const struct file_desc *to)
 
 	if (make_addr(d, e, &a, &len) < 0)
 		return -1;
-	ret = enter_dir(d, e, &back);
+	if (node) {
+		snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d", *node);
+		len = sizeof(a);
+	}
+	ret = node ? 0 : enter_dir(d, e, &back);
 	if (!ret && connect(fd, (struct sockaddr *)&a, len) < 0)
 		ret = file_fail(d, errno, "connect to socket %u", e->ino);
 	return leave_dir(d, back) < 0 ? -1 : ret;

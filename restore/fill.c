@@ -18,6 +18,7 @@
 
 #include "base/fd.h"
 #include "image/image.h"
+#include "restore/cow.h"
 #include "restore/ctx.h"
 #include "restore/uffd.h"
 
@@ -159,9 +160,23 @@ static void add_pieces(struct fill *f, struct piece whole)
 	}
 }
 
+/* Have the pages at @at come by birth? *@stop becomes the end of those alike. */
+static bool cow_there(const struct pstree_item *it, size_t v, uint64_t at, uint64_t *stop)
+{
+	struct cow_range kept = cow_kept(it, v);
+	bool there = false;
+	uint64_t end = at < kept.start ? kept.start : at < kept.end ? kept.end : *stop;
+
+	if (end < *stop)
+		*stop = end;
+	if (at >= kept.start && at < kept.end)
+		*stop = cow_part(it, at, *stop, &there);
+	return there;
+}
+
 /*
  * The runs of a task, cut where a mapping ends. Pages that the kernel itself
- * maps have been compared (see vdso_check()) and are not written.
+ * maps have been compared (see vdso_check()), or written by aio_restore().
  */
 static void add_task(struct fill *f, const struct pstree_item *it, int from)
 {
@@ -181,7 +196,9 @@ static void add_task(struct fill *f, const struct pstree_item *it, int from)
 				return;
 			e = it->vmas[v].e;
 			stop = e->end < end ? e->end : end;
-			if (e->status & (VMA_AREA_VDSO | VMA_AREA_VVAR))
+			if (e->status & (VMA_AREA_VDSO | VMA_AREA_VVAR | VMA_AREA_AIORING))
+				continue;
+			if (cow_there(it, v, at, &stop))
 				continue;
 			add_pieces(f, (struct piece){
 					      .pid = it->pid,

@@ -18,7 +18,9 @@
 
 #include "base/fd.h"
 #include "kernel/ptrace.h"
+#include "restore/aio.h"
 #include "restore/batch.h"
+#include "restore/cow.h"
 #include "restore/fill.h"
 
 #ifndef ARCH_MAP_VDSO_64
@@ -45,7 +47,7 @@
 /* Flags of the image that mmap(2) gets; locking is done after the fill. */
 #define MAP_KEPT                                                                                  \
 	(MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_HUGETLB | \
-	 (MAP_HUGE_MASK << MAP_HUGE_SHIFT))
+	 ((uint32_t)MAP_HUGE_MASK << MAP_HUGE_SHIFT))
 #define MAP_HUGE_MASK 0x3f
 
 static bool by_kernel(const VmaEntry *e)
@@ -71,24 +73,31 @@ static void add_vma(struct batch *b, const struct pstree_item *it, size_t i, boo
 {
 	const VmaEntry *e = it->vmas[i].e;
 	size_t len = e->end - e->start;
+	struct cow_range kept = cow_kept(it, i);
 	int prot = (int)e->prot | (needs_write(e, filled) ? PROT_WRITE | PROT_READ : 0);
 	int fd = it->vmas[i].file || it->vmas[i].shmem ? it->restore->fds[i] : -1;
 	int flags = (int)(e->flags & MAP_KEPT) | MAP_FIXED;
 
 	if (fd >= 0)
 		flags &= ~MAP_ANONYMOUS;
+	/* Nothing else may take the place of a ring until aio_restore() makes it. */
+	if (e->status & VMA_AREA_AIORING) {
+		prot = PROT_NONE;
+		flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+	}
 	if (e->extra & VMA_EXTRA_DROPPABLE)
 		flags = (flags & ~(MAP_PRIVATE | MAP_SHARED)) | MAP_DROPPABLE;
-	batch_add(b, "mmap", SYS_mmap, e->start, len, (unsigned long)prot, (unsigned long)flags,
-		  (unsigned long)fd, e->pgoff);
+	/* Of what is not anonymous all is kept or nothing. */
+	if (e->start < kept.start)
+		batch_add(b, "mmap", SYS_mmap, e->start, kept.start - e->start,
+			  (unsigned long)prot, (unsigned long)flags, (unsigned long)fd, 0);
+	if (kept.end < e->end)
+		batch_add(b, "mmap", SYS_mmap, kept.end, e->end - kept.end, (unsigned long)prot,
+			  (unsigned long)flags, (unsigned long)fd, e->pgoff);
 	for (int advice = 0; e->has_madv && advice < 64; advice++)
 		if (e->madv & (1ull << advice))
 			batch_add(b, "madvise", SYS_madvise, e->start, len, (unsigned long)advice,
 				  0, 0, 0);
-	if (e->name)
-		batch_add(b, "name a mapping", SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME,
-			  e->start, len,
-			  batch_data(it->restore->remote, e->name, strlen(e->name) + 1), 0);
 }
 
 /* Where the kernel's own pages begin; vvar stands before the vdso. */
@@ -135,17 +144,39 @@ static int add_mm_map(struct restore_ctx *ctx, struct batch *b, const struct pst
 	return 0;
 }
 
+static void add_unmap(struct batch *b, unsigned long start, unsigned long end)
+{
+	if (start < end)
+		batch_add(b, "munmap", SYS_munmap, start, end - start, 0, 0, 0, 0);
+}
+
+/* All goes but the work area and what a task was born with. */
 static void add_leave_own(struct batch *b, const struct pstree_item *it)
 {
-	unsigned long start, end;
+	unsigned long start, end, at = 0;
 	struct ptrace_rseq rseq;
 
 	if (ptrace_get_rseq(it->pid, &rseq) == 0 && rseq.address)
 		batch_add(b, "unregister rseq", SYS_rseq, rseq.address, rseq.size,
 			  RSEQ_FLAG_UNREGISTER, rseq.signature, 0, 0);
 	remote_area(it->restore->remote, &start, &end);
-	batch_add(b, "munmap", SYS_munmap, 0, start, 0, 0, 0, 0);
-	batch_add(b, "munmap", SYS_munmap, end, 0x7ffffffff000UL - end, 0, 0, 0, 0);
+	for (size_t i = 0; i < it->nr_vmas; i++) {
+		struct cow_range kept = cow_kept(it, i);
+
+		if (kept.start == kept.end)
+			continue;
+		if (at <= start && start < kept.start) {
+			add_unmap(b, at, start);
+			at = end;
+		}
+		add_unmap(b, at, kept.start);
+		at = kept.end;
+	}
+	if (at <= start) {
+		add_unmap(b, at, start);
+		at = end;
+	}
+	add_unmap(b, at, 0x7ffffffff000UL);
 }
 
 static int map_task(struct restore_ctx *ctx, struct pstree_item *it)
@@ -239,9 +270,15 @@ int restore_memory(struct restore_ctx *ctx)
 	struct pstree_item *it;
 	int ret;
 
-	list_for_each(it, &ctx->tree->items, list)
-		if (item_alive(it) && (ret = map_task(ctx, it)) < 0)
+	list_for_each(it, &ctx->tree->items, list) {
+		if (!item_alive(it))
+			continue;
+		ret = map_task(ctx, it);
+		if (ret >= 0)
+			ret = aio_restore(ctx, it);
+		if (ret < 0)
 			return ret;
+	}
 	ret = fill_tree(ctx);
 	if (ret < 0)
 		return ret;

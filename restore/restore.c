@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "image/image.h"
 #include "restore/ctx.h"
+#include "restore/cow.h"
 #include "restore/engine.h"
 #include "restore/seccomp.h"
 
@@ -143,15 +144,19 @@ static const struct {
 	{ "pre-restore script", stage_pre_restore, NULL },
 	{ "prepare", stage_prepare, undo_prepare },
 	{ "shared memory", stage_shmem, undo_shmem },
+	{ "shared pages", cow_plan, cow_free },
 	{ "guardian", restore_guardian_start, restore_guardian_stop },
 	{ "fork", restore_fork, restore_kill },
+	{ "gone processes", file_gone_end, NULL },
 	{ "seize", restore_seize, NULL },
 	{ "memory", restore_memory, NULL },
 	{ "threads", restore_threads, NULL },
 	{ "disarm", restore_disarm, NULL },
 	{ "verify", stage_verify, NULL },
 	{ "scripts", stage_post_restore, NULL },
+	{ "event queues", file_queues_empty, NULL },
 	{ "release", restore_release, NULL },
+	{ "link names", file_links_remove, NULL },
 	{ "post-resume script", stage_post_resume, NULL },
 };
 

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "restore/cow.h"
 #include "restore/engine.h"
 #include "restore/fork.h"
 #include "restore/task.h"
@@ -74,6 +75,9 @@ static int be_born(struct restore_ctx *ctx, struct pstree_item *me)
 		return ret;
 	if (me->sid == me->pid && setsid() < 0)
 		return fail(ctx->report, "session", errno, "pid %d: setsid()", me->pid);
+	ret = tty_take_session(ctx, me);
+	if (ret < 0)
+		return ret;
 	/* A leader of a group only: before FORKED, since members wait for that. */
 	if (me->sid != me->pid && me->pgid == me->pid && setpgid(0, 0) < 0)
 		return fail(ctx->report, "group", errno, "pid %d: lead a process group", me->pid);
@@ -326,8 +330,10 @@ static int close_rest(struct restore_ctx *ctx, struct pstree_item *me)
 static int restore_files(struct restore_ctx *ctx, struct pstree_item *me)
 {
 	struct pstree_item *owner = me->fdt->owner;
-	int ret = engine_run(ctx, me);
+	int ret = tty_set_group(ctx, me);
 
+	if (ret >= 0)
+		ret = engine_run(ctx, me);
 	if (ret >= 0)
 		ret = open_mapped(ctx, me);
 	if (ret >= 0)
@@ -392,7 +398,9 @@ void restore_task_run(struct restore_ctx *ctx, struct pstree_item *me)
 	int ret;
 
 	quiet_signals();
-	ret = be_born(ctx, me);
+	ret = cow_born(ctx, me);
+	if (ret >= 0)
+		ret = be_born(ctx, me);
 	if (ret >= 0 && !item_alive(me))
 		die_as_saved(ctx, me);
 	if (ret >= 0)

@@ -119,33 +119,67 @@ static void queue_stops(pid_t pid, pid_t tid, const SignalQueueEntry *q)
 	}
 }
 
+/* What acts as soon as a task runs is queued while it cannot. */
+static void queue_last(struct restore_ctx *ctx, const struct pstree_item *it)
+{
+	if (ctx->opts->leave_stopped)
+		kill(it->pid, SIGSTOP);
+	queue_stops(it->pid, 0, item_core(it)->tc->signals_s);
+	for (size_t i = 0; i < it->nr_threads; i++)
+		queue_stops(it->pid, it->threads[i].tid,
+			    it->threads[i].core->thread_core->signals_p);
+}
+
+static int each_thread(struct restore_ctx *ctx, int (*what)(pid_t tid))
+{
+	struct pstree_item *it;
+	int ret = 0;
+
+	list_for_each(it, &ctx->tree->items, list)
+		for (size_t i = 0; item_alive(it) && i < it->nr_threads && ret >= 0; i++) {
+			ret = what(it->threads[i].tid);
+			if (ret < 0)
+				ret = fail(ctx->report, "trace", -ret, "thread %d: let it go",
+					   it->threads[i].tid);
+		}
+	return ret;
+}
+
+static int outlive_us(pid_t tid)
+{
+	return ptrace_set_options(tid, 0);
+}
+
+static int let_go(pid_t tid)
+{
+	int ret = ptrace_detach(tid, 0);
+
+	/* Whoever dies from here on does so as one of a tree that runs. */
+	return ret == -ESRCH ? 0 : ret;
+}
+
 /**
  * restore_release - let the tree run
  * @ctx: the run; nothing is left to be done
+ *
+ * First no task dies with the tool any more, then the restore is committed,
+ * then they are let go. The tool's death in the last step lets go of all: so
+ * the tree runs whole or not at all, but for the moment of the first step, in
+ * which no task is let go by us.
  *
  * Return: 0 or -errno, recorded.
  */
 int restore_release(struct restore_ctx *ctx)
 {
 	struct pstree_item *it;
+	int ret;
 
-	list_for_each(it, &ctx->tree->items, list) {
-		if (!item_alive(it))
-			continue;
-		if (ctx->opts->leave_stopped)
-			kill(it->pid, SIGSTOP);
-		queue_stops(it->pid, 0, item_core(it)->tc->signals_s);
-		for (size_t i = 0; i < it->nr_threads; i++)
-			queue_stops(it->pid, it->threads[i].tid,
-				    it->threads[i].core->thread_core->signals_p);
-		for (size_t i = it->nr_threads; i-- > 0;) {
-			int ret = ptrace_detach(it->threads[i].tid, 0);
-
-			if (ret < 0)
-				return fail(ctx->report, "trace", -ret, "thread %d: let it go",
-					    it->threads[i].tid);
-		}
-	}
+	list_for_each(it, &ctx->tree->items, list)
+		if (item_alive(it))
+			queue_last(ctx, it);
+	ret = each_thread(ctx, outlive_us);
+	if (ret < 0)
+		return ret;
 	atomic_store(&ctx->shared->committed, true);
-	return 0;
+	return each_thread(ctx, let_go);
 }

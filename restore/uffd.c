@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "restore/cow.h"
 
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
@@ -37,10 +38,14 @@ static uint64_t content_of(const struct pstree_item *it, const VmaEntry *e)
 	return sum;
 }
 
-static bool wanted(const struct pstree_item *it, const VmaEntry *e)
+static bool wanted(const struct pstree_item *it, size_t i)
 {
+	const VmaEntry *e = it->vmas[i].e;
+
 	if (!(e->status & VMA_ANON_PRIVATE) || e->status & (VMA_AREA_VDSO | VMA_AREA_VVAR) ||
 	    e->flags & MAP_HUGETLB || e->end - e->start < WORTH_IT)
+		return false;
+	if (cow_kept(it, i).start < cow_kept(it, i).end)
 		return false;
 	/* Huge pages come by writing only. */
 	if (e->has_madv && e->madv & (1ull << MADV_HUGEPAGE))
@@ -59,7 +64,7 @@ static int register_all(struct pstree_item *it, int fd)
 		struct uffdio_register reg = { .range = { e->start, e->end - e->start },
 					       .mode = UFFDIO_REGISTER_MODE_MISSING };
 
-		if (!wanted(it, e))
+		if (!wanted(it, i))
 			continue;
 		if (ioctl(fd, UFFDIO_REGISTER, &reg) < 0)
 			return -errno;
@@ -85,7 +90,7 @@ void uffd_open(struct restore_ctx *ctx, struct pstree_item *it)
 	rt->uffd = rt->uffd_remote = -1;
 	rt->arena = ctx->arena;
 	for (size_t i = 0; i < it->nr_vmas && !any; i++)
-		any = wanted(it, it->vmas[i].e);
+		any = wanted(it, i);
 	if (!any)
 		return;
 	rt->uffd_remote = (int)remote_call1(rt->remote, it->pid, SYS_userfaultfd,

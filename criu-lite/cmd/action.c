@@ -13,8 +13,6 @@
 #include "base/arena.h"
 #include "cmd/cmd.h"
 
-extern char **environ;
-
 static char **action_env(struct cmd *c, const char *name, pid_t root)
 {
 	struct arena *a = c->o->arena;

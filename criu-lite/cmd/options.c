@@ -150,7 +150,10 @@ static int set_value(struct options *o, const struct option_row *row, const char
 		*(const char **)field = arg;
 		return *arg ? 0 : -EINVAL;
 	case OPT_LIST:
-		arena_push(o->arena, o->scripts, o->nr_scripts) = arg;
+		if (row->field == offsetof(struct options, irmap_paths))
+			arena_push(o->arena, o->irmap_paths, o->nr_irmap_paths) = arg;
+		else
+			arena_push(o->arena, o->scripts, o->nr_scripts) = arg;
 		return *arg ? 0 : -EINVAL;
 	case OPT_NUMBER:
 	case OPT_FD:

@@ -33,13 +33,15 @@ struct options {
 	unsigned verbosity; /* 0 to 4: messages, errors, warnings, information, debug */
 	unsigned tree, timeout, cycles;
 	int status_fd, close_fd; /* -1 without */
+	const char **irmap_paths;
+	size_t nr_irmap_paths;
 	uint64_t ghost_limit;    /* bytes; 0 is the default */
 	const char **scripts;
 	size_t nr_scripts;
 	const char *feature;
 
 	bool shell_job, leave_running, leave_stopped, detach, sibling;
-	bool tcp_established, file_locks, link_remap, ext_unix_sk, evasive_devices;
+	bool tcp_established, file_locks, link_remap, force_irmap, ext_unix_sk, evasive_devices;
 	bool display_stats, json, exit_codes, verify, tap, extra, experimental, all;
 	bool permitted; /* where options go that permit what is done in any case */
 };

@@ -72,7 +72,7 @@ static bool inventory_intact(struct image_dir *d, const InventoryEntry *inv)
 {
 	struct image_head h = image_kind_head(IMAGE_INVENTORY);
 	size_t len = inventory_entry__get_packed_size(inv), head = h.len + sizeof(uint32_t);
-	uint8_t *want = malloc(2 * (head + len)), *is = want + head + len;
+	uint8_t *want = malloc(2 * (head + len)), *is;
 	uint32_t len32 = (uint32_t)len;
 	cleanup_close int fd = -1;
 	uint64_t size = 0;
@@ -80,6 +80,7 @@ static bool inventory_intact(struct image_dir *d, const InventoryEntry *inv)
 
 	if (!want)
 		abort();
+	is = want + head + len;
 	memcpy(want, h.word, h.len);
 	memcpy(want + h.len, &len32, sizeof(len32));
 	inventory_entry__pack(inv, want + head);

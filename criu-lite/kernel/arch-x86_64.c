@@ -423,5 +423,5 @@ bool arch_uc_returns(const void *uc, unsigned long addr, unsigned long code)
 	memcpy(&f, uc, sizeof(f));
 	return f.ctx.rip - code < offset(arch_stub_end) && f.flags && !(f.flags & ~15ul) &&
 	       !f.link && f.ctx.cs == USER_CS_64 && f.ctx.fpstate % 64 == 0 &&
-	       f.ctx.fpstate - addr < 2 * ARCH_XSTATE_MAX;
+	       f.ctx.fpstate - addr < 2UL * ARCH_XSTATE_MAX;
 }

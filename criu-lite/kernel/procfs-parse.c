@@ -63,6 +63,8 @@ int proc_parse_stat(const char *text, struct proc_stat *out)
 	s.ppid = (pid_t)f[4];
 	s.pgrp = (pid_t)f[5];
 	s.session = (pid_t)f[6];
+	s.tty = (uint32_t)f[7];
+	s.tpgid = (pid_t)f[8];
 	s.flags = (uint32_t)f[9];
 	s.threads = (uint32_t)f[20];
 	s.start_time = f[22];
@@ -195,8 +197,10 @@ int proc_parse_status(const char *text, struct proc_status *out)
 		}
 		line = *end ? end + 1 : end;
 	}
-	if (!s.tgid)
+	if (!s.tgid) {
+		proc_status_free(&s);
 		return -EINVAL;
+	}
 	*out = s;
 	return 0;
 }

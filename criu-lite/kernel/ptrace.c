@@ -67,6 +67,18 @@ int ptrace_resume(pid_t tid, int sig)
 }
 
 /** ptrace_detach - let a stopped thread go, delivering @sig unless it is 0. */
+/**
+ * ptrace_set_options - replace the options of a stopped tracee.
+ * @tid: the thread
+ * @options: PTRACE_O_*
+ *
+ * Returns 0 or -errno of PTRACE_SETOPTIONS.
+ */
+int ptrace_set_options(pid_t tid, unsigned long options)
+{
+	return request0(PTRACE_SETOPTIONS, tid, 0, options);
+}
+
 int ptrace_detach(pid_t tid, int sig)
 {
 	return request0(PTRACE_DETACH, tid, 0, (unsigned long)sig);
@@ -337,21 +349,32 @@ static int peek(pid_t tid, unsigned long addr, void *buf, size_t len)
  */
 int ptrace_rseq_fixup(pid_t tid, struct user_regs_struct *regs)
 {
+	struct ptrace_rseq rseq = { 0 };
+	int ret = ptrace_get_rseq(tid, &rseq);
+
+	if (ret == -EIO)
+		return 0;
+	return ret < 0 ? ret : ptrace_rseq_abort(tid, regs, &rseq);
+}
+
+/**
+ * ptrace_rseq_abort - ptrace_rseq_fixup() for who has asked where rseq(2) is registered.
+ * @rseq: the answer of ptrace_get_rseq()
+ */
+int ptrace_rseq_abort(pid_t tid, struct user_regs_struct *regs, const struct ptrace_rseq *rseq)
+{
 	struct user_regs_struct moved = *regs;
 	struct {
 		uint32_t version, flags;
 		uint64_t start, length, abort;
 	} cs;
-	struct ptrace_rseq rseq = { 0 };
 	unsigned long ptr;
-	int ret = ptrace_get_rseq(tid, &rseq);
+	int ret;
 
-	if (ret == -EIO)
+	if (!rseq->address)
 		return 0;
-	if (ret < 0 || !rseq.address)
-		return ret;
 	/* What cannot be read is the business of the kernel, which kills for it. */
-	if (peek(tid, rseq.address + 8, &ptr, sizeof(ptr)) < 0 || !ptr)
+	if (peek(tid, rseq->address + 8, &ptr, sizeof(ptr)) < 0 || !ptr)
 		return 0;
 	if (peek(tid, ptr, &cs, sizeof(cs)) < 0 || regs->rip - cs.start >= cs.length)
 		return 0;
@@ -361,6 +384,6 @@ int ptrace_rseq_fixup(pid_t tid, struct user_regs_struct *regs)
 		return ret;
 	regs->rip = cs.abort;
 	ptr = 0;
-	ret = ptrace_poke(tid, rseq.address + 8, &ptr, sizeof(ptr));
+	ret = ptrace_poke(tid, rseq->address + 8, &ptr, sizeof(ptr));
 	return ret < 0 ? ret : 1;
 }

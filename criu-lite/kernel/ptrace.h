@@ -41,6 +41,7 @@ int ptrace_interrupt(pid_t tid);
 int ptrace_wait_stop(pid_t tid, unsigned int limit_ms, struct ptrace_stop *stop);
 int ptrace_interrupt_wait(pid_t tid, unsigned int limit_ms, struct ptrace_stop *stop);
 int ptrace_resume(pid_t tid, int sig);
+int ptrace_set_options(pid_t tid, unsigned long options);
 int ptrace_detach(pid_t tid, int sig);
 
 int ptrace_get_regs(pid_t tid, struct user_regs_struct *regs);
@@ -55,5 +56,6 @@ int ptrace_event_message(pid_t tid, unsigned long *msg);
 int ptrace_poke(pid_t tid, unsigned long addr, const void *buf, size_t len);
 int ptrace_get_rseq(pid_t tid, struct ptrace_rseq *rseq);
 int ptrace_rseq_fixup(pid_t tid, struct user_regs_struct *regs);
+int ptrace_rseq_abort(pid_t tid, struct user_regs_struct *regs, const struct ptrace_rseq *rseq);
 
 #endif

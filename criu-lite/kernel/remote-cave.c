@@ -103,6 +103,21 @@ int remote_cave_find(struct remote *r, unsigned long start, unsigned long end)
 	return 0;
 }
 
+/* In a task without a vdso: the end of a program's or a library's code. */
+int remote_cave_elsewhere(struct remote *r)
+{
+	unsigned long start = 0, end;
+	int ret, found = -ENOSPC;
+
+	while (found == -ENOSPC && (ret = remote_code_at(r->tid, &start, &end)) != 0) {
+		if (ret < 0)
+			return ret;
+		found = remote_cave_find(r, start, end);
+		start = end;
+	}
+	return found;
+}
+
 /* Writes stub and head in one go: the head tells a later tool what to remove. */
 int remote_cave_plant(struct remote *r)
 {

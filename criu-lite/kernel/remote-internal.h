@@ -2,8 +2,9 @@
  * remote-internal - what the files of remote share. Nothing outside kernel/
  * includes it.
  *
- * The cave: a run of zero bytes at the end of an executable mapping, the vdso,
- * which for the time of a session holds
+ * The cave: a run of zero bytes at the end of an executable mapping, the vdso
+ * or, in a task that has unmapped it, the first file's with room, which for
+ * the time of a session holds
  *
  *	[frame of the host thread, if it fits] [stub] [struct cave_head]
  *
@@ -59,6 +60,7 @@ struct remote_thread {
 	pid_t tid; /* 0: the slot is free */
 	bool running;
 	bool stale;     /* has gone home by itself: its state is its own again */
+	bool asked;     /* to stop, at the end of its batch */
 	size_t started; /* calls in the slot */
 	unsigned long frame;
 	unsigned long sp; /* stack pointer in the stub */
@@ -110,6 +112,7 @@ void remote_free(struct remote *r);
 void remote_cave_locate(struct remote *r, unsigned long end);
 int remote_cave_used(struct remote *r, struct cave_head *head);
 int remote_cave_find(struct remote *r, unsigned long start, unsigned long end);
+int remote_cave_elsewhere(struct remote *r);
 int remote_cave_plant(struct remote *r);
 int remote_cave_clear(struct remote *r);
 int remote_cave_same(struct remote *r);
@@ -121,6 +124,7 @@ struct remote_gap {
 	unsigned long vdso_start, vdso_end, free;
 };
 int remote_scan_maps(pid_t tid, struct remote_gap *gap);
+int remote_code_at(pid_t tid, unsigned long *start, unsigned long *end);
 int remote_mapped_at(pid_t tid, unsigned long start, unsigned long *end);
 int remote_force(struct remote *r, unsigned long raddr, const void *buf, size_t len);
 bool remote_readable(const struct remote *r, unsigned long raddr);
@@ -129,6 +133,9 @@ bool remote_readable(const struct remote *r, unsigned long raddr);
 struct arch_job remote_job(const struct remote *r, const struct remote_thread *t);
 int remote_park(const struct remote *r, const struct remote_thread *t);
 int remote_settle(struct remote *r, struct remote_thread *t, struct user_regs_struct *regs);
+int remote_batch_load(struct remote *r, struct remote_thread *t, const struct remote_call *calls,
+		      size_t n, unsigned int flags);
+int remote_batch_go(struct remote_thread *t, size_t n);
 int remote_once(struct remote *r, struct remote_thread *t, long nr, const unsigned long args[6],
 		bool appears, long *result);
 

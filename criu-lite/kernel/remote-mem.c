@@ -55,6 +55,32 @@ int remote_scan_maps(pid_t tid, struct remote_gap *gap)
 	return 0;
 }
 
+/*
+ * The first private executable mapping of a file that starts at *@start or
+ * above; sets both. Returns 1, 0 if there is none, or -errno.
+ */
+int remote_code_at(pid_t tid, unsigned long *start, unsigned long *end)
+{
+	FILE *f = maps_open(tid);
+	unsigned long a, b, ino;
+	char line[512], perms[8];
+	int ret = 0;
+
+	if (!f)
+		return errno == ENOENT ? -ESRCH : -errno;
+	while (!ret && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx %7s %*s %*s %lu", &a, &b, perms, &ino) != 4)
+			continue;
+		if (a < *start || b > ARCH_USER_END || !ino || strcmp(perms, "r-xp"))
+			continue;
+		*start = a;
+		*end = b;
+		ret = 1;
+	}
+	fclose(f);
+	return ret;
+}
+
 /* Is there a private anonymous mapping rw-p that starts at @start? Returns 1, 0 or -errno. */
 int remote_mapped_at(pid_t tid, unsigned long start, unsigned long *end)
 {

@@ -1,6 +1,6 @@
 /*
  * remote-rescue - remove what a tool that died has left in a task: threads that
- * are still in the stub go home at once, the work area is unmapped and the vdso
+ * are still in the stub go home at once, the work area is unmapped and the cave
  * gets its zero bytes back.
  */
 #include "kernel/remote-internal.h"
@@ -188,22 +188,42 @@ static int rescue_clean(struct remote *r, const struct cave_head *left, const st
 	return ret ?: remote_cave_wipe(r);
 }
 
-static int rescue_open(struct remote *r, struct cave_head *left)
+/* Looks for the cave that is in use. Returns 1, 0 if there is none, or -errno. */
+static int rescue_find(struct remote *r, struct cave_head *left, unsigned long *start)
 {
 	struct remote_gap gap;
+	unsigned long end;
 	int ret = remote_scan_maps(r->tid, &gap);
 
 	if (ret < 0)
 		return ret;
-	if (!gap.vdso_end || gap.vdso_end - gap.vdso_start < REMOTE_PAGE)
-		return 0;
-	remote_cave_locate(r, gap.vdso_end);
-	ret = remote_cave_used(r, left);
+	*start = gap.vdso_start;
+	if (gap.vdso_end) {
+		if (gap.vdso_end - gap.vdso_start < REMOTE_PAGE)
+			return 0;
+		remote_cave_locate(r, gap.vdso_end);
+		return remote_cave_used(r, left);
+	}
+	while ((ret = remote_code_at(r->tid, start, &end)) > 0) {
+		remote_cave_locate(r, end);
+		ret = remote_cave_used(r, left);
+		if (ret)
+			return ret;
+		*start = end;
+	}
+	return ret;
+}
+
+static int rescue_open(struct remote *r, struct cave_head *left)
+{
+	unsigned long start;
+	int ret = rescue_find(r, left, &start);
+
 	if (ret <= 0)
 		return ret;
 	/* Where the frame may be: all of it is ours as long as the head stands. */
 	r->cave_room = left->start;
-	if (left->start < gap.vdso_start || left->start > r->code || left->start % 8)
+	if (left->start < start || left->start > r->code || left->start % 8)
 		return -EPROTO;
 	r->stub_flags = ARCH_STUB_NO_CALLS;
 	r->n_slots = 1;
@@ -240,7 +260,7 @@ static int rescue_once(pid_t pid)
  * @pid: the process
  *
  * Seizes all threads for the time it takes; none may be traced by another. Looks
- * only into the vdso. Cheap if there is nothing. Returns 0, also if there was
+ * only where remote_open() would. Cheap if there is nothing. Returns 0, also if there was
  * nothing to do, -EPERM if the tool is not dead, -EPROTO if another version of
  * it was at work, -EAGAIN if for a second a signal handler has been running that
  * will return to what the tool has left, or another -errno.

@@ -68,16 +68,15 @@ static int stub_stopped(const struct remote *r, struct remote_thread *t,
 }
 
 /*
- * Stops a thread that runs the stub, at its end. Returns 0 or -errno; -EAGAIN:
- * it was not at its end and runs on.
+ * Waits for the stop of a thread that has been asked for it at the end of the stub. Returns 0 or
+ * -errno; -EAGAIN: it was not at its end and runs on.
  */
-static int stub_stop(const struct remote *r, struct remote_thread *t, struct user_regs_struct *regs)
+static int stub_stop_wait(const struct remote *r, struct remote_thread *t,
+			  struct user_regs_struct *regs)
 {
-	int ret = ptrace_interrupt(t->tid);
 	struct ptrace_stop stop;
+	int ret = ptrace_wait_stop(t->tid, r->limit_ms, &stop);
 
-	if (!ret)
-		ret = ptrace_wait_stop(t->tid, r->limit_ms, &stop);
 	if (!ret) {
 		ret = stub_stopped(r, t, &stop, regs);
 		if (!ret && stop.kind != PTRACE_STOP_EVENT && stop.kind != PTRACE_STOP_GROUP)
@@ -88,6 +87,12 @@ static int stub_stop(const struct remote *r, struct remote_thread *t, struct use
 	if (ret > 0)
 		return 0;
 	return ret ? ret : -EAGAIN;
+}
+
+/* Stops a thread that runs the stub, at its end. As stub_stop_wait(). */
+static int stub_stop(const struct remote *r, struct remote_thread *t, struct user_regs_struct *regs)
+{
+	return ptrace_interrupt(t->tid) ?: stub_stop_wait(r, t, regs);
 }
 
 /* Stops a thread wherever it is in the stub. Its registers are then whatever they are. */
@@ -109,9 +114,12 @@ int remote_settle(struct remote *r, struct remote_thread *t, struct user_regs_st
 	return t->stale ? -ESTALE : 0;
 }
 
-/* Puts up to a slot full of calls into a parked thread and lets it run. */
-static int batch_start(struct remote *r, struct remote_thread *t, const struct remote_call *calls,
-		       size_t n, unsigned int flags)
+/*
+ * Puts up to a slot full of calls into the slot of a stopped thread, and its registers to them.
+ * Let go, it runs them and returns to its own state.
+ */
+int remote_batch_load(struct remote *r, struct remote_thread *t, const struct remote_call *calls,
+		      size_t n, unsigned int flags)
 {
 	unsigned long addr = remote_slot_addr(r, t);
 	struct user_regs_struct regs = t->saved;
@@ -129,13 +137,26 @@ static int batch_start(struct remote *r, struct remote_thread *t, const struct r
 		job.flags |= ARCH_STUB_STOP_ON_ERROR;
 	arch_regs_run(&regs, &job, addr + offsetof(struct slot, records), n, addr);
 	ret = remote_write(r, addr, &slot, offsetof(struct slot, records[n]));
-	if (!ret)
-		ret = ptrace_set_regs(t->tid, &regs) ?: ptrace_resume(t->tid, 0);
+	return ret ?: ptrace_set_regs(t->tid, &regs);
+}
+
+/* Lets a thread run what remote_batch_load() has put there. */
+int remote_batch_go(struct remote_thread *t, size_t n)
+{
+	int ret = ptrace_resume(t->tid, 0);
+
 	if (ret < 0)
 		return ret;
 	t->running = true;
-	t->started = n;
+	t->asked = false;
+	t->started = n < REMOTE_RECORDS ? n : REMOTE_RECORDS;
 	return 0;
+}
+
+static int batch_start(struct remote *r, struct remote_thread *t, const struct remote_call *calls,
+		       size_t n, unsigned int flags)
+{
+	return remote_batch_load(r, t, calls, n, flags) ?: remote_batch_go(t, n);
 }
 
 /* How the end of what a thread runs shows itself in memory. */
@@ -217,6 +238,15 @@ int remote_once(struct remote *r, struct remote_thread *t, long nr, const unsign
 	return ret;
 }
 
+static int batch_fetch(struct remote *r, struct remote_thread *t, struct remote_call *calls)
+{
+	int ret = remote_read(r, remote_slot_addr(r, t) + offsetof(struct slot, records), calls,
+			      t->started * sizeof(*calls));
+
+	t->started = 0;
+	return ret;
+}
+
 static int batch_finish(struct remote *r, struct remote_thread *t, struct remote_call *calls)
 {
 	const struct stub_end end = { .done = remote_slot_addr(r, t) };
@@ -226,12 +256,7 @@ static int batch_finish(struct remote *r, struct remote_thread *t, struct remote
 	if (ret < 0)
 		return ret;
 	ret = remote_park(r, t);
-	if (ret < 0)
-		return ret;
-	ret = remote_read(r, remote_slot_addr(r, t) + offsetof(struct slot, records), calls,
-			  t->started * sizeof(*calls));
-	t->started = 0;
-	return ret;
+	return ret ?: batch_fetch(r, t, calls);
 }
 
 /**
@@ -303,6 +328,80 @@ int remote_finish(struct remote *r, pid_t tid, struct remote_call *calls, size_t
 			return ret;
 	}
 	return 0;
+}
+
+/* Asks a thread to stop if its batch ends soon. Others are waited for one at a time. */
+static int batch_ask(struct remote *r, struct remote_thread *t)
+{
+	const struct stub_end end = { .done = remote_slot_addr(r, t) };
+	struct backoff b;
+	int ret;
+
+	backoff_init(&b, 1);
+	while (!(ret = stub_ended(r, &end)))
+		if (backoff_pause(&b) < 0)
+			return 0;
+	if (ret > 0)
+		ret = ptrace_interrupt(t->tid);
+	t->asked = !ret;
+	return ret;
+}
+
+/* Its results, and its own state back unless it is the host. */
+static int batch_home(struct remote *r, struct remote_thread *t, struct remote_call *calls)
+{
+	const struct stub_end end = { .done = remote_slot_addr(r, t) };
+	struct user_regs_struct regs;
+	int ret = -EAGAIN;
+
+	if (t->tid == r->tid)
+		return batch_finish(r, t, calls);
+	if (t->asked)
+		ret = stub_stop_wait(r, t, &regs);
+	if (ret == -EAGAIN)
+		ret = stub_wait(r, t, &end, &regs);
+	if (ret < 0)
+		return ret;
+	/* It stands at the end of the stub: from there too it would go home by itself. */
+	ret = ptrace_set_sigmask(t->tid, t->mask) ?: ptrace_set_regs(t->tid, &t->saved);
+	ret = ret ?: batch_fetch(r, t, calls);
+	if (!ret)
+		t->tid = 0;
+	return ret;
+}
+
+/**
+ * remote_finish_home - wait for the batches of several threads, all begun without flags, and
+ * give the threads back.
+ * @batches: what was started, a slot full each at most; the last one is waited for first
+ * @failed: gets the thread of an error
+ *
+ * As remote_finish() and remote_detach_thread() of each, but that they stop together; the thread
+ * of remote_open() stays attached. Returns 0 or -errno: then some may still be under way or
+ * attached.
+ */
+int remote_finish_home(struct remote *r, const struct remote_batch *batches, size_t n,
+		       pid_t *failed)
+{
+	struct remote_thread *t;
+	int ret = 0;
+
+	for (size_t i = n; i-- && !ret;) {
+		*failed = batches[i].tid;
+		t = remote_thread_find(r, batches[i].tid);
+		if (!t)
+			return -ENOENT;
+		if (t->started != batches[i].n)
+			return -EINVAL;
+		if (t->tid != r->tid)
+			ret = batch_ask(r, t);
+	}
+	for (size_t i = n; i-- && !ret;) {
+		*failed = batches[i].tid;
+		t = remote_thread_find(r, batches[i].tid);
+		ret = batch_home(r, t, batches[i].calls);
+	}
+	return ret;
 }
 
 /** remote_run - run a batch: remote_start() and remote_finish(). */

@@ -110,10 +110,19 @@ static int thread_borrow(struct remote *r, struct remote_thread *t)
 	return remote_park(r, t) ?: ptrace_set_sigmask(t->tid, ALL_SIGNALS);
 }
 
+/* Lays the way home of @t into its slot. */
+static int slot_frame(struct remote *r, struct remote_thread *t, const void *xstate, size_t xlen)
+{
+	unsigned long at = remote_slot_addr(r, t) + sizeof(struct slot);
+
+	if (arch_frame_size(xlen, false) > r->slot_size - sizeof(struct slot))
+		return -E2BIG;
+	return frame_write(r, t, at, xstate, xlen, false);
+}
+
 /* Lays the way home of @t into its slot and borrows the thread. */
 int remote_thread_seat(struct remote *r, struct remote_thread *t)
 {
-	unsigned long at = remote_slot_addr(r, t) + sizeof(struct slot);
 	unsigned char *xstate;
 	size_t xlen;
 	int ret;
@@ -123,10 +132,7 @@ int remote_thread_seat(struct remote *r, struct remote_thread *t)
 	ret = get_xstate(t->tid, &xstate, &xlen);
 	if (ret < 0)
 		return ret;
-	if (arch_frame_size(xlen, false) > r->slot_size - sizeof(struct slot))
-		ret = -E2BIG;
-	else
-		ret = frame_write(r, t, at, xstate, xlen, false);
+	ret = slot_frame(r, t, xstate, xlen);
 	free(xstate);
 	return ret ?: thread_borrow(r, t);
 }
@@ -234,6 +240,22 @@ static int slots_grow(struct remote *r)
 	return 0;
 }
 
+static int slot_take(struct remote *r, pid_t tid, struct remote_thread **out)
+{
+	int ret = 0;
+
+	if (tid <= 0)
+		return -EINVAL;
+	if (remote_thread_find(r, tid))
+		return -EBUSY;
+	*out = remote_thread_find(r, 0);
+	if (!*out) {
+		ret = slots_grow(r);
+		*out = ret < 0 ? NULL : remote_thread_find(r, 0);
+	}
+	return ret;
+}
+
 /**
  * remote_attach_thread - take another stopped thread of the address space.
  * @tid: a thread in event-stop or group-stop; remote_open() has attached its own
@@ -245,23 +267,52 @@ static int slots_grow(struct remote *r)
 int remote_attach_thread(struct remote *r, pid_t tid)
 {
 	struct remote_thread *t;
-	int ret;
+	int ret = slot_take(r, tid, &t);
 
-	if (tid <= 0)
-		return -EINVAL;
-	if (remote_thread_find(r, tid))
-		return -EBUSY;
-	t = remote_thread_find(r, 0);
-	if (!t) {
-		ret = slots_grow(r);
-		if (ret < 0)
-			return ret;
-		t = remote_thread_find(r, 0);
-	}
+	if (ret < 0)
+		return ret;
 	ret = remote_thread_capture(r, t, tid);
 	if (ret < 0)
 		return ret;
 	ret = remote_thread_seat(r, t);
+	if (ret < 0)
+		remote_thread_restore(r, t);
+	return ret;
+}
+
+/**
+ * remote_attach_start - remote_attach_thread() and remote_start() without flags in fewer steps.
+ * @known: the state of the thread
+ * @calls: what to run, a slot full at most
+ *
+ * remote_finish_home() is to follow. Returns as the two do.
+ */
+int remote_attach_start(struct remote *r, pid_t tid, const struct remote_state *known,
+			const struct remote_call *calls, size_t n)
+{
+	struct remote_thread *t;
+	int ret;
+
+	if (r->adopted || n > REMOTE_RECORDS)
+		return -EINVAL;
+	if (!arch_supported(&known->regs))
+		return -EOPNOTSUPP;
+	if (arch_where(&known->regs, r->code) != ARCH_OUTSIDE)
+		return -EBUSY;
+	ret = slot_take(r, tid, &t);
+	if (ret < 0)
+		return ret;
+	*t = (struct remote_thread){
+		.tid = tid, .saved = known->regs, .sp = known->regs.rsp, .mask = known->mask
+	};
+	ret = slot_frame(r, t, known->xstate, known->xlen);
+	if (ret < 0) {
+		t->tid = 0;
+		return ret;
+	}
+	/* Registers to the stub, then the mask, as in thread_borrow(). */
+	ret = remote_batch_load(r, t, calls, n, 0) ?: ptrace_set_sigmask(tid, ALL_SIGNALS);
+	ret = ret ?: remote_batch_go(t, n);
 	if (ret < 0)
 		remote_thread_restore(r, t);
 	return ret;

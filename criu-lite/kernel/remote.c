@@ -70,7 +70,11 @@ static int remote_choose(struct remote *r, const struct remote_where *where)
 	r->area = area ? area : gap.free;
 	r->area_len = REMOTE_PAGE + REMOTE_SCRATCH + threads * slot;
 	ret = area_divide(r, REMOTE_PAGE, slot, threads);
-	return ret ?: remote_cave_find(r, end ? start : gap.vdso_start, end ? end : gap.vdso_end);
+	if (ret < 0)
+		return ret;
+	if (!end && !gap.vdso_end)
+		return remote_cave_elsewhere(r);
+	return remote_cave_find(r, end ? start : gap.vdso_start, end ? end : gap.vdso_end);
 }
 
 /**
@@ -81,7 +85,7 @@ static int remote_choose(struct remote *r, const struct remote_where *where)
  * @where: hints, or NULL
  *
  * Returns 0, -EBUSY if a dead tool has left something (remote_rescue() removes
- * it), -ENOSPC if the vdso has no room for the stub, -EOPNOTSUPP for 32-bit
+ * it), -ENOSPC if there is no room for the stub, -EOPNOTSUPP for 32-bit
  * code or a shadow stack, or another -errno; after an error the thread is as it was found.
  */
 int remote_open(struct remote **out, pid_t tid, const struct remote_where *where)

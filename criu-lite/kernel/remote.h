@@ -49,6 +49,24 @@ struct remote_where {
 	unsigned int seccomp : 1;
 };
 
+/*
+ * What a caller knows already of a thread that has been stopped all the time since: its
+ * registers, with ptrace_rseq_fixup() done, its mask and its xstate. No shadow stack.
+ */
+struct remote_state {
+	struct user_regs_struct regs;
+	uint64_t mask;
+	const void *xstate; /* as from ptrace_get_xstate() */
+	size_t xlen;
+};
+
+/* A batch under way in one thread. */
+struct remote_batch {
+	pid_t tid;
+	struct remote_call *calls;
+	size_t n;
+};
+
 struct remote;
 
 int remote_open(struct remote **out, pid_t tid, const struct remote_where *where);
@@ -61,6 +79,8 @@ int remote_adopt(struct remote **out, pid_t tid, unsigned long area, size_t area
 void remote_forget(struct remote *r);
 
 int remote_attach_thread(struct remote *r, pid_t tid);
+int remote_attach_start(struct remote *r, pid_t tid, const struct remote_state *known,
+			const struct remote_call *calls, size_t n);
 int remote_detach_thread(struct remote *r, pid_t tid);
 int remote_saved(struct remote *r, pid_t tid, struct user_regs_struct *regs, uint64_t *mask);
 void remote_area(const struct remote *r, unsigned long *start, unsigned long *end);
@@ -76,6 +96,8 @@ int remote_start(struct remote *r, pid_t tid, const struct remote_call *calls, s
 		 unsigned int flags);
 int remote_finish(struct remote *r, pid_t tid, struct remote_call *calls, size_t n,
 		  unsigned int flags);
+int remote_finish_home(struct remote *r, const struct remote_batch *batches, size_t n,
+		       pid_t *failed);
 int remote_run(struct remote *r, pid_t tid, struct remote_call *calls, size_t n,
 	       unsigned int flags);
 long remote_call1(struct remote *r, pid_t tid, long nr, unsigned long a0, unsigned long a1,

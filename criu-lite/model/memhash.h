@@ -34,6 +34,6 @@ struct memhash_task {
 void memhash_task_init(struct memhash_task *mt, const struct pstree_item *it, struct arena *a);
 void memhash_vma(struct vma *v, const struct memhash_task *mt, uint64_t vaddr, const void *buf,
 		 size_t pages);
-void memhash_shmem(struct shmem *s, uint64_t offset, const void *buf, size_t pages);
+void memhash_shmem(struct shmem *o, uint64_t offset, const void *buf, size_t pages);
 
 #endif

@@ -31,7 +31,8 @@ static int tfd_cmp(const void *a, const void *b)
 
 static int parse_tfd(struct dump_ctx *ctx, EventpollFileEntry *e, const char *line)
 {
-	unsigned long long data, pos;
+	unsigned long long data;
+	long long pos;
 	unsigned long ino;
 	unsigned events, dev;
 	EventpollTfdEntry *t;
@@ -50,7 +51,7 @@ static int parse_tfd(struct dump_ctx *ctx, EventpollFileEntry *e, const char *li
 		t->has_dev = t->has_inode = t->has_pos = 1;
 		t->dev = dev;
 		t->inode = ino;
-		t->pos = pos;
+		t->pos = (uint64_t)pos;
 	}
 	arena_push(ctx->arena, e->tfd, e->n_tfd) = t;
 	return 0;
@@ -95,11 +96,11 @@ static struct fdinfo_list_entry *fle_in(struct filedesc *fdt, int fd)
 static struct fdinfo_list_entry *find_target(struct dump_ctx *ctx, const struct fd_info *fi,
 					     const EventpollTfdEntry *t, uint32_t toff)
 {
-	struct fdinfo_list_entry *f = fle_in(fi->task->fdt, (int)t->tfd);
+	struct fdinfo_list_entry *f, *own = fle_in(fi->task->fdt, (int)t->tfd);
 	struct filedesc *fdt;
 
-	if (f && is_target(fi, t, toff, fi->task->pid, f->fd))
-		return f;
+	if (own && is_target(fi, t, toff, fi->task->pid, own->fd))
+		return own;
 	list_for_each(f, &fi->task->fdt->fles, in_table)
 		if (is_target(fi, t, toff, fi->task->pid, f->fd))
 			return f;

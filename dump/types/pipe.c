@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -19,7 +20,9 @@
 
 /* What is known of one pipe, by inode. */
 struct pipe_seen {
-	bool data; /* its entry is written */
+	bool data;    /* its entry is written */
+	bool held[2]; /* read end, write end: in the tree */
+	bool open[2]; /* somewhere, as the other end sees it */
 	uint32_t capacity;
 };
 
@@ -114,6 +117,21 @@ int pipe_peek(struct dump_ctx *ctx, const struct fd_info *fi, enum image_kind k,
 	return ret;
 }
 
+/* An end cannot count its peers, but it knows if there are none. */
+static void note_ends(struct pipe_seen *p, const struct fd_info *fi)
+{
+	struct pollfd poll_fd = { .fd = fi->local };
+	int mode = fi->flags & O_ACCMODE, other = mode == O_RDONLY;
+
+	if (mode == O_RDWR) {
+		p->held[0] = p->held[1] = true;
+		return;
+	}
+	p->held[!other] = true;
+	if (!p->open[other] && poll(&poll_fd, 1, 0) >= 0)
+		p->open[other] = !(poll_fd.revents & (POLLERR | POLLHUP));
+}
+
 static int pipe_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
 {
 	struct pipe_seen *p = pipe_see(ctx, fi->st.st_ino);
@@ -123,6 +141,7 @@ static int pipe_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_
 	e->pipe_id = (uint32_t)fi->st.st_ino;
 	e->has_capacity = size > 0;
 	e->capacity = p->capacity = size > 0 ? (uint32_t)size : 0;
+	note_ends(p, fi);
 	if (p->data || (fi->flags & O_ACCMODE) == O_WRONLY)
 		return 0;
 	ret = pipe_peek(ctx, fi, IMAGE_PIPES_DATA, e->pipe_id, &e->data_hash);
@@ -131,12 +150,28 @@ static int pipe_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_
 	return ret;
 }
 
+/*
+ * The other end is held outside of the tree only: as often as not by chance,
+ * in a descriptor that was inherited and never used. So it is no blocker.
+ */
+static void warn_outside(struct dump_ctx *ctx, const struct fd_info *fi, const struct pipe_seen *p)
+{
+	int other = (fi->flags & O_ACCMODE) == O_RDONLY;
+
+	if (ctx->write && !p->held[other] && p->open[other])
+		log_warn(ctx->report,
+			 "pid %d fd %d: the %s end of this pipe is held outside of the tree only; "
+			 "after the restore nobody has it",
+			 fi->task->pid, fi->fd, other ? "write" : "read");
+}
+
 /* A pipe whose read ends are all closed or elsewhere still has a capacity. */
 static int pipe_finish(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
 {
 	struct pipe_seen *p = pipe_see(ctx, fi->st.st_ino);
 	PipeDataEntry e = PIPE_DATA_ENTRY__INIT;
 
+	warn_outside(ctx, fi, p);
 	if (p->data || p->capacity == DEFAULT_CAPACITY)
 		return 0;
 	p->data = true;

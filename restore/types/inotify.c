@@ -1,10 +1,11 @@
 /*
- * inotify - restore: each watch on its path, under its old number. The other
- * half is dump/types/inotify.c.
+ * inotify - restore: each watch on what it was on, under its old number. The
+ * other half is dump/types/inotify.c.
  */
 #include "restore/files.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 
@@ -16,11 +17,12 @@
 
 static int add_watch(struct file_desc *d, int fd, const InotifyWdEntry *w)
 {
-	const char *path = w->f_handle->path;
+	cleanup_close int hold = -1;
+	char path[PATH_MAX];
 	int wd;
 
-	if (!path)
-		return file_fail(d, EOPNOTSUPP, "watch %u has no path in the image", w->wd);
+	if (notify_target(d, w->f_handle, w->s_dev, path, &hold) < 0)
+		return -1;
 	if (w->wd > INT32_MAX || ioctl(fd, SET_NEXT_WD, (int32_t)w->wd) < 0)
 		return file_fail(d, errno, "number %u for a watch", w->wd);
 	wd = inotify_add_watch(fd, path, w->mask & SETTABLE);

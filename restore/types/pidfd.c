@@ -7,11 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/pidfd.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/fd.h"
 #include "proto/pidfd.pb-c.h"
@@ -23,25 +19,6 @@ struct pidfd_priv {
 static const PidfdEntry *entry(const struct file_desc *d)
 {
 	return file_desc_entry(d);
-}
-
-/* In the child: waits until all have opened it, and ends as the process of the image did. */
-static void die_as(int wait_fd, int status)
-{
-	struct rlimit no_core = { 0 };
-	sigset_t all;
-	char c;
-
-	while (read(wait_fd, &c, 1) < 0 && errno == EINTR)
-		;
-	if (WIFSIGNALED(status)) {
-		setrlimit(RLIMIT_CORE, &no_core);
-		sigfillset(&all);
-		signal(WTERMSIG(status), SIG_DFL);
-		sigprocmask(SIG_UNBLOCK, &all, NULL);
-		kill(getpid(), WTERMSIG(status));
-	}
-	_exit(WEXITSTATUS(status));
 }
 
 static int open_dead(struct pstree *t, const struct file_desc *like, pid_t pid)
@@ -63,21 +40,13 @@ static int open_dead(struct pstree *t, const struct file_desc *like, pid_t pid)
 
 static int make_dead(struct pstree *t, struct file_desc *d)
 {
-	int p[2], ret, status = entry(d)->has_exit_code ? entry(d)->exit_code : 0;
-	pid_t pid;
+	struct dead_process p = { 0 };
+	int ret = dead_begin(&p, 0, entry(d)->has_exit_code ? entry(d)->exit_code : 0);
 
-	if (pipe2(p, O_CLOEXEC) < 0)
-		return file_fail(d, errno, "pipe2()");
-	pid = fork();
-	if (pid == 0) {
-		close(p[1]);
-		die_as(p[0], status);
-	}
-	close(p[0]);
-	ret = pid < 0 ? file_fail(d, errno, "fork()") : open_dead(t, d, pid);
-	close(p[1]);
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	if (ret < 0)
+		return file_fail(d, -ret, "start a process that is to be gone");
+	ret = open_dead(t, d, p.pid);
+	dead_end(&p);
 	return ret;
 }
 

@@ -172,6 +172,10 @@ static int unixsk_prepare(struct pstree *t, struct file_desc *d)
 		return prepare_pair(t, d, peer);
 	if (e->type == SOCK_DGRAM) {
 		p->to = peer;
+		/* A node without a name is known to the process that has bound it. */
+		if (peer && entry(peer)->name.len && entry(peer)->has_deleted &&
+		    entry(peer)->deleted)
+			return force_here(t, d, engine_master(peer));
 		if (!peer || entry(peer)->name.len)
 			return 0;
 		file_fail(d, EOPNOTSUPP, "its peer, socket %u, has no name to connect to", e->peer);

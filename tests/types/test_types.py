@@ -233,7 +233,7 @@ def run(args, path, work):
 
 def main():
     ap = argparse.ArgumentParser()
-    ap.add_argument("--bin", default=os.path.join(HERE, "../../build/criu-lite"))
+    ap.add_argument("--bin", default=os.environ.get("CL", os.path.join(HERE, "../../build/criu-lite")))
     ap.add_argument("--dumper", help="another program with the same command line dumps")
     ap.add_argument("--restorer", help="another program restores")
     ap.add_argument("-n", type=int, default=1, help="cycles for each program")

@@ -1,0 +1,119 @@
+/*
+ * files_notify - what inotify and fanotify watch, and their queues: other
+ * files are opened while the watches stand, and nobody is to hear of that.
+ */
+#include "restore/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/fanotify.h>
+#include <sys/ioctl.h>
+#include <sys/pidfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "kernel/fhandle.h"
+#include "proto/fh.pb-c.h"
+
+/**
+ * notify_target - a path that leads to what is watched
+ * @d: the watching file
+ * @h: the handle in the image, with a path or the id of a file without one if it had them
+ * @kdev: the device that it was on
+ * @path: gets the path; room for PATH_MAX bytes
+ * @hold: gets a descriptor that must stay open meanwhile, or -1
+ *
+ * Return: 0, or -1, recorded.
+ */
+int notify_target(struct file_desc *d, const FhEntry *h, uint32_t kdev, char *path, int *hold)
+{
+	const struct file_desc *ghost = h->has_file_id ? file_desc_find(d->tree, h->file_id) : NULL;
+	cleanup_close int mnt = -1;
+	int fd;
+
+	*hold = -1;
+	if (h->has_file_id) {
+		fd = ghost ? file_ghost_fd(ghost) : -1;
+		if (fd < 0)
+			return file_fail(d, EBADMSG, "it watches file %#x, which has a name",
+					 h->file_id);
+		snprintf(path, PATH_MAX, "/proc/self/fd/%d", fd);
+		return 0;
+	}
+	if (h->path) {
+		snprintf(path, PATH_MAX, "%s", h->path);
+		return 0;
+	}
+	if (h->bytes > FHANDLE_MAX || h->bytes > h->n_handle * sizeof(*h->handle))
+		return file_fail(d, EBADMSG, "a handle of %u bytes", h->bytes);
+	mnt = fhandle_mount(kdev);
+	if (mnt < 0)
+		return file_fail(d, -mnt, "a mount of device %u:%u, which it watches", kdev >> 20,
+				 kdev & 0xfffff);
+	fd = fhandle_open(mnt, h->handle, h->bytes, h->type);
+	if (fd < 0)
+		return file_fail(d, -fd, "find what it watches by its handle");
+	*hold = fd;
+	snprintf(path, PATH_MAX, "/proc/self/fd/%d", fd);
+	return 0;
+}
+
+/* Descriptors come with the events of a fanotify group. */
+static void close_events(const char *buf, ssize_t len)
+{
+	const struct fanotify_event_metadata *m = (const void *)buf;
+
+	for (; FAN_EVENT_OK(m, len); m = FAN_EVENT_NEXT(m, len))
+		if (m->fd >= 0)
+			close(m->fd);
+}
+
+static int empty_one(struct restore_ctx *ctx, const struct file_desc *d)
+{
+	const struct fdinfo_list_entry *fle = list_first(&d->fles, struct fdinfo_list_entry,
+							 of_desc);
+	cleanup_close int pidfd = pidfd_open(fle->fdt->owner->pid, 0), fd = -1;
+	_Alignas(8) char buf[8192];
+	int queued;
+
+	fd = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fle->fd, 0);
+	if (fd < 0)
+		return file_fail(d, errno, "pidfd_getfd()") < 0 ? -EIO : 0;
+	while (ioctl(fd, FIONREAD, &queued) == 0 && queued) {
+		ssize_t n = read(fd, buf, sizeof(buf));
+
+		if (n <= 0)
+			return file_fail(d, n ? errno : EIO, "empty its queue") < 0 ? -EIO : 0;
+		if (d->kind == FILE_KIND_fanotify)
+			close_events(buf, n);
+	}
+	return 0;
+}
+
+/**
+ * file_queues_empty - close deleted files in the tool, and take what the restore itself has caused out of the queues of events
+ * @ctx: the run; the tree is complete and stands still
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int file_queues_empty(struct restore_ctx *ctx)
+{
+	struct file_desc *d;
+	struct ghost *g = ctx->files ? ctx->files->ghosts : NULL;
+	int ret = 0;
+
+	/* The end of what was open for writing is an event, too. */
+	for (; g; g = g->next) {
+		close_owned(&g->fd);
+		g->fd = -1;
+	}
+	list_for_each(d, &ctx->tree->files.descs, list)
+		if (!ret && (d->kind == FILE_KIND_inotify || d->kind == FILE_KIND_fanotify) &&
+		    !list_empty(&d->fles))
+			ret = empty_one(ctx, d);
+	return ret;
+}

@@ -1,0 +1,42 @@
+/*
+ * files_tty - terminals that the tool makes before the first task is born.
+ * restore/types/tty.c includes this.
+ */
+#ifndef CL_RESTORE_FILES_TTY_H
+#define CL_RESTORE_FILES_TTY_H
+
+#include "restore/files.h"
+
+#include "proto/regfile.pb-c.h"
+#include "proto/tty.pb-c.h"
+
+/* A pseudoterminal whose master is in the image, or that is hung up. */
+struct pty {
+	uint32_t index;
+	struct file_desc *master;
+	bool has_slave;             /* somebody is to have the slave */
+	const TtyInfoEntry *info;   /* the master's, or what there is */
+	const TtyInfoEntry *slave_info;
+	const RegFileEntry *slave_reg;
+	pid_t sid, pgrp;
+	int mfd, sfd; /* ours; -1 */
+};
+
+/* O_LARGEFILE, which our C library counts as 0: open(2) sets it, TIOCGPTPEER does not. */
+#define TTY_LARGEFILE 0100000u
+
+/* restore_files.seen[tty], by these bits and a number: */
+#define TTY_SEEN_OWN   (1ull << 32)
+#define TTY_SEEN_PTY   (2ull << 32)
+#define TTY_SEEN_HUNG  (3ull << 32)
+#define TTY_SEEN_CTTY  (4ull << 32)
+#define TTY_SEEN_READY (5ull << 32)
+
+int tty_open_peer(int master, uint32_t flags);
+int tty_pty_make(struct pstree *t, struct file_desc *d, struct pty *p);
+int tty_pty_finish(struct file_desc *d, const struct pty *p);
+int tty_pty_hung(struct file_desc *d, struct pty *p, uint32_t flags);
+int tty_set_termios(struct file_desc *d, int fd, const TermiosEntry *e);
+void tty_ctty_is(struct pstree *t, pid_t sid, pid_t pgrp, int *fd);
+
+#endif
