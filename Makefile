@@ -15,6 +15,8 @@ LINTDEBS := clang clang-tidy clang-format cppcheck libclang-rt-14-dev
 CFLAGS ?= -O2 -g
 # A finding ends the process, so that the test fails. gcc's warnings about formats see the sanitizer's null checks.
 SANFLAGS = $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-format-truncation)
+# An alternate stack of ours would be inherited by restored tasks; the killed tools of test_remote are fewer, as each is slower.
+SANENV  = $(if $(SAN),ASAN_OPTIONS=use_sigaltstack=0 UBSAN_OPTIONS=print_stacktrace=1 REMOTE_ROUNDS=20)
 ALLCFLAGS = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-unused-parameter -pthread -Icriu-lite -I. -I$(BUILD) \
             $(shell pkg-config --cflags $(PKGS)) $(SANFLAGS) $(CFLAGS)
 # Linked in where there is an archive: a program that runs for 4 ms must not spend one in the dynamic linker.
@@ -79,7 +81,7 @@ tests: all $(UNITBIN) $(TARGETS)
 # The sub-make reads pkg-config again, after deps.
 check:
 	@$(MAKE) --no-print-directory tests
-	@BUILD=$(BUILD) tests/run.py $(TESTARGS)
+	@$(SANENV) BUILD=$(BUILD) tests/run.py $(TESTARGS)
 
 test: deps
 	$(call install_debs,$(TESTDEBS))

@@ -113,8 +113,6 @@ static int stage_commit(struct dump_ctx *ctx)
 	int ret;
 
 	ids_inventory(ctx);
-	/* From here on an image may refer to them. */
-	dump_guardian_names_stay(ctx);
 	ret = image_commit(ctx->images, ctx->tree);
 	ctx->stats->fsync_us = (backoff_now() - start_ns) / 1000;
 	if (!ret)

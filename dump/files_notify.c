@@ -48,7 +48,7 @@ FhEntry *notify_handle(struct dump_ctx *ctx, const char *line)
 	for (unsigned i = 0; i < bytes; i++) {
 		unsigned byte;
 
-		if (sscanf(hex + 2 * i, "%2x", &byte) != 1)
+		if (sscanf(hex + 2 * (size_t)i, "%2x", &byte) != 1)
 			return NULL;
 		((uint8_t *)h->handle)[i] = (uint8_t)byte;
 	}

@@ -157,11 +157,11 @@ static int put_data(struct dump_ctx *ctx, uint32_t id, const char *data, uint32_
 	return file_side_put(ctx, IMAGE_TTY_DATA, &e.base, NULL, 0);
 }
 
-static int save_queues(struct dump_ctx *ctx, const struct fd_info *fi, int slave, uint32_t master_id,
-		       uint32_t slave_id)
+static int save_queues(struct dump_ctx *ctx, const struct fd_info *fi, int slave,
+		       uint32_t master_id, uint32_t slave_id)
 {
-	struct ttyq *q = mmap(NULL, sizeof(*q), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-			      -1, 0);
+	struct ttyq *q =
+		mmap(NULL, sizeof(*q), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int ret;
 
 	if (q == MAP_FAILED)
@@ -200,9 +200,10 @@ int tty_queues(struct dump_ctx *ctx, const struct fd_info *fi, TtyInfoEntry *e, 
 	if (ioctl(fi->local, TIOCINQ, &queued) < 0)
 		queued = 0;
 	if (p.revents & POLLPRI)
-		return file_blocker(ctx, fi, "tty-packet", EBUSY,
-				    "a change of the terminal that the reader of the master was not "
-				    "told yet; try again");
+		return file_blocker(
+			ctx, fi, "tty-packet", EBUSY,
+			"a change of the terminal that the reader of the master was not "
+			"told yet; try again");
 	if ((fi->flags & O_ACCMODE) != O_RDWR || !ctx->write)
 		return 0;
 	/* To open and close the slave for the first time would be seen at the master. */

@@ -162,7 +162,7 @@ static int child_found(struct freeze *f, struct pstree_item *parent, pid_t pid)
 static int children_by_scan(struct freeze *f, struct pstree_item *it)
 {
 	cleanup_close int dir = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	size_t n;
+	size_t n = 0;
 	int ret = dir < 0 ? -errno : proc_list_tasks(dir, &f->list, &n, &f->room);
 
 	for (size_t i = 0; !ret && i < n; i++) {

@@ -49,7 +49,7 @@ static void note(struct open_tasks *t, pid_t pid)
 /* In the place of a pid: a struct name follows. */
 #define NAME_FOLLOWS INT_MIN
 
-/* A file with a name for a restore; an empty path: all names stay. */
+/* A file with a name for a restore. */
 struct name {
 	dev_t dev;
 	ino_t ino;
@@ -62,7 +62,7 @@ static void note_name(struct name **names, size_t *n, int pipe_fd)
 	if (!*names)
 		abort();
 	if (read_all(pipe_fd, &(*names)[*n], sizeof(**names)) == 0)
-		*n = (*names)[*n].path[0] ? *n + 1 : 0;
+		++*n;
 }
 
 static void remove_name(const struct name *name)
@@ -73,7 +73,7 @@ static void remove_name(const struct name *name)
 		unlink(name->path);
 }
 
-static void guardian_main(int pipe_fd)
+static void guardian_main(int pipe_fd, int images_fd)
 {
 	struct open_tasks open = { 0 };
 	struct name *names = NULL;
@@ -85,15 +85,18 @@ static void guardian_main(int pipe_fd)
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	setsid();
 	prctl(PR_SET_NAME, GUARDIAN_NAME);
+	pipe_fd = fcntl(pipe_fd, F_DUPFD, 2);
+	dup2(images_fd, 1);
 	dup2(pipe_fd, 0);
-	close_range(1, ~0U, 0);
+	close_range(2, ~0U, 0);
 	while (read_all(0, &pid, sizeof(pid)) == 0) {
 		if (pid == NAME_FOLLOWS)
 			note_name(&names, &nr_names, 0);
 		else
 			note(&open, pid);
 	}
-	while (nr_names)
+	/* An image that is complete refers to them. */
+	while (nr_names && faccessat(1, "inventory.img", F_OK, 0) < 0)
 		remove_name(&names[--nr_names]);
 	for (size_t i = 0; i < open.n; i++)
 		for (int n = 0; n < TRIES && remote_rescue(open.pids[i]) < 0; n++)
@@ -117,7 +120,7 @@ int dump_guardian_start(struct dump_ctx *ctx)
 	ctx->guardian = fork();
 	if (ctx->guardian == 0) {
 		close(p[1]);
-		guardian_main(p[0]);
+		guardian_main(p[0], ctx->opts->images_fd);
 	}
 	close(p[0]);
 	if (ctx->guardian < 0) {
@@ -157,16 +160,6 @@ void dump_guardian_name(struct dump_ctx *ctx, const char *path, dev_t dev, ino_t
 	if (write_all(ctx->guardian_pipe, &head, sizeof(head)) < 0 ||
 	    write_all(ctx->guardian_pipe, &name, sizeof(name)) < 0)
 		log_warn(ctx->report, "the guardian process is gone");
-}
-
-/**
- * dump_guardian_names_stay - the image is about to be complete
- * @ctx: the dump
- */
-void dump_guardian_names_stay(struct dump_ctx *ctx)
-{
-	if (ctx->links)
-		dump_guardian_name(ctx, "", 0, 0);
 }
 
 /**

@@ -9,7 +9,6 @@
 int dump_guardian_start(struct dump_ctx *ctx);
 void dump_guardian_note(struct dump_ctx *ctx, pid_t pid);
 void dump_guardian_name(struct dump_ctx *ctx, const char *path, dev_t dev, ino_t ino);
-void dump_guardian_names_stay(struct dump_ctx *ctx);
 void dump_guardian_stop(struct dump_ctx *ctx);
 
 #endif

@@ -124,8 +124,8 @@ static uint32_t vma_map_flags(const struct smaps_vma *s, bool anon)
 	if (s->flags & SMAPS_FLAG(nr))
 		out |= MAP_NORESERVE;
 	if (s->flags & SMAPS_FLAG(ht))
-		out |= (uint32_t)MAP_HUGETLB |
-		       (uint32_t)__builtin_ctzll(s->page_size | 1ull << 63) << MAP_HUGE_SHIFT;
+		out |= (uint32_t)MAP_HUGETLB | (uint32_t)__builtin_ctzll(s->page_size | 1ull << 63)
+						       << MAP_HUGE_SHIFT;
 	return out;
 }
 

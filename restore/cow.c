@@ -39,7 +39,7 @@ struct cow_task {
 	struct cow_range *kept;  /* by mapping, shared with the task: what stands of it */
 	const struct vma **from; /* by mapping: the midwife's that it is taken from, or NULL */
 	bool *wanted;            /* by mapping: children want pages of it */
-	struct cow_run *runs; /* ascending */
+	struct cow_run *runs;    /* ascending */
 	size_t nr_runs;
 };
 

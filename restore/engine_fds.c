@@ -278,7 +278,7 @@ int engine_open_now(struct restore_ctx *ctx, struct file_desc *d)
 		return have;
 	if (fd >= 0 && (!t || fd >= t->base))
 		return take_fd(&fd);
-	up = dup_aside(t, have);
+	up = t ? dup_aside(t, have) : -EBADF;
 	if (up < 0)
 		file_fail(d, -up, "duplicate its descriptor");
 	return up;

@@ -187,7 +187,7 @@ int file_open_mapped(struct restore_ctx *ctx, struct file_desc *d, uint32_t flag
 	int fd = -EOPNOTSUPP;
 
 	if (d->kind == FILE_KIND_reg)
-		fd = reg_open_path(d, (int)flags & O_ACCMODE);
+		fd = reg_open_path(d, ((int)flags & O_ACCMODE) | O_CLOEXEC);
 	else if (d->kind == FILE_KIND_memfd)
 		fd = memfd_open_inode(d, (int)flags & O_ACCMODE);
 	else

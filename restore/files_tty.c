@@ -19,7 +19,7 @@
 #include "restore/task.h"
 
 #define CC_BYTES 19
-#define PTY_MAX  65536
+#define PTY_MAX 65536
 
 /* The terminal that a session is to have. */
 struct ctty {
@@ -143,7 +143,8 @@ static int fill(struct pstree *t, struct file_desc *d, const struct pty *p)
 		memcpy(q->out, out->data.data, out->data.len);
 	}
 	ret = ttyq_put(p->mfd, p->sfd, q);
-	return ret < 0 ? file_fail(d, -ret, "put back %u and %u bytes not read", q->input, q->output)
+	return ret < 0 ? file_fail(d, -ret, "put back %u and %u bytes not read", q->input,
+				   q->output)
 		       : 0;
 }
 
@@ -257,8 +258,7 @@ int tty_pty_finish(struct file_desc *d, const struct pty *p)
 
 	if (p->info->exclusive && ioctl(p->mfd, TIOCEXCL) < 0)
 		return file_fail(d, errno, "TIOCEXCL");
-	if (p->slave_info && p->slave_info->exclusive && p->sfd >= 0 &&
-	    ioctl(p->sfd, TIOCEXCL) < 0)
+	if (p->slave_info && p->slave_info->exclusive && p->sfd >= 0 && ioctl(p->sfd, TIOCEXCL) < 0)
 		return file_fail(d, errno, "TIOCEXCL of the slave");
 	if (p->info->locked && ioctl(p->mfd, TIOCSPTLCK, &on) < 0)
 		return file_fail(d, errno, "lock the terminal");

@@ -14,8 +14,8 @@
 struct pty {
 	uint32_t index;
 	struct file_desc *master;
-	bool has_slave;             /* somebody is to have the slave */
-	const TtyInfoEntry *info;   /* the master's, or what there is */
+	bool has_slave;           /* somebody is to have the slave */
+	const TtyInfoEntry *info; /* the master's, or what there is */
 	const TtyInfoEntry *slave_info;
 	const RegFileEntry *slave_reg;
 	pid_t sid, pgrp;
@@ -26,10 +26,10 @@ struct pty {
 #define TTY_LARGEFILE 0100000u
 
 /* restore_files.seen[tty], by these bits and a number: */
-#define TTY_SEEN_OWN   (1ull << 32)
-#define TTY_SEEN_PTY   (2ull << 32)
-#define TTY_SEEN_HUNG  (3ull << 32)
-#define TTY_SEEN_CTTY  (4ull << 32)
+#define TTY_SEEN_OWN (1ull << 32)
+#define TTY_SEEN_PTY (2ull << 32)
+#define TTY_SEEN_HUNG (3ull << 32)
+#define TTY_SEEN_CTTY (4ull << 32)
 #define TTY_SEEN_READY (5ull << 32)
 
 int tty_open_peer(int master, uint32_t flags);

@@ -254,13 +254,13 @@ static int open_shmem(struct restore_ctx *ctx, struct shmem *s)
 {
 	uint64_t page = s->huge ?: 4096, size = (s->size + page - 1) & ~(page - 1);
 	int huge = s->huge ? MAP_HUGETLB | __builtin_ctzll(page) << MAP_HUGE_SHIFT : 0;
-	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | huge, -1,
-			0);
+	void *at =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | huge, -1, 0);
 	char path[64];
 
 	if (at == MAP_FAILED)
-		return fail(ctx->report, s->huge ? "memory-hugetlb" : "no-memory", errno, "shared memory of %llu bytes",
-			    (unsigned long long)s->size);
+		return fail(ctx->report, s->huge ? "memory-hugetlb" : "no-memory", errno,
+			    "shared memory of %llu bytes", (unsigned long long)s->size);
 	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)at,
 		 (unsigned long)at + size);
 	s->fd = open(path, O_RDWR | O_CLOEXEC);

@@ -89,8 +89,8 @@ static void add_vma(struct batch *b, const struct pstree_item *it, size_t i, boo
 		flags = (flags & ~(MAP_PRIVATE | MAP_SHARED)) | MAP_DROPPABLE;
 	/* Of what is not anonymous all is kept or nothing. */
 	if (e->start < kept.start)
-		batch_add(b, "mmap", SYS_mmap, e->start, kept.start - e->start,
-			  (unsigned long)prot, (unsigned long)flags, (unsigned long)fd, 0);
+		batch_add(b, "mmap", SYS_mmap, e->start, kept.start - e->start, (unsigned long)prot,
+			  (unsigned long)flags, (unsigned long)fd, 0);
 	if (kept.end < e->end)
 		batch_add(b, "mmap", SYS_mmap, kept.end, e->end - kept.end, (unsigned long)prot,
 			  (unsigned long)flags, (unsigned long)fd, e->pgoff);

@@ -114,7 +114,7 @@ static int add_filters(struct restore_ctx *ctx, struct batch *b, struct remote *
 	uint32_t *ids = NULL;
 	int n = chain_of(ctx, t, &ids), ret = 0;
 
-	for (int i = from; i < n && (to < 0 || i < to) && ret >= 0; i++)
+	for (int i = from; ids && i < n && (to < 0 || i < to) && ret >= 0; i++)
 		ret = add_filter(ctx, b, r, t->tid, ids[i]);
 	return n < 0 ? n : ret;
 }

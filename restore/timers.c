@@ -129,7 +129,7 @@ int timers_restore(struct restore_ctx *ctx, struct pstree_item *it)
 		if ((ret = batch_room(ctx, r, it->pid, &b, sizeof(v))) < 0)
 			return ret;
 		if ((e->isec || e->insec) && !e->vsec && !e->vnsec)
-			v.it_value.tv_nsec = SHORTEST_US * 1000;
+			v.it_value.tv_nsec = SHORTEST_US * 1000L;
 		batch_add(&b, "timer_settime", SYS_timer_settime, e->it_id, 0,
 			  batch_data(r, &v, sizeof(v)), 0, 0, 0);
 	}

@@ -12,9 +12,10 @@ struct arena;
 
 struct arena *arena_new(void);
 void arena_free(struct arena *a);
-void *arena_alloc(struct arena *a, size_t size);
+void *arena_alloc(struct arena *a, size_t size) __attribute__((returns_nonnull));
 void *arena_memdup(struct arena *a, const void *p, size_t size);
-void *arena_grow(struct arena *a, void *old, size_t old_size, size_t new_size);
+void *arena_grow(struct arena *a, void *old, size_t old_size, size_t new_size)
+	__attribute__((returns_nonnull));
 char *arena_strdup(struct arena *a, const char *s);
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -335,7 +335,7 @@ int image_read_one(struct image_dir *d, struct arena *a, enum image_kind k, uint
 		   const ProtobufCMessageDescriptor *desc, ProtobufCMessage **m)
 {
 	struct image_reader *r;
-	ProtobufCMessage *got;
+	ProtobufCMessage *got = NULL;
 	int ret = image_open_in(&r, d, a, k, id);
 
 	if (ret)

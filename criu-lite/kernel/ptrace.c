@@ -145,7 +145,7 @@ static int stop_look(pid_t tid, struct ptrace_stop *stop)
  */
 int ptrace_wait_stop(pid_t tid, unsigned int limit_ms, struct ptrace_stop *stop)
 {
-	uint64_t start = backoff_now(), now = start;
+	uint64_t start = backoff_now(), now;
 	int ret = stop_look(tid, stop);
 	sigset_t chld, before;
 
@@ -184,7 +184,7 @@ int ptrace_wait_stop(pid_t tid, unsigned int limit_ms, struct ptrace_stop *stop)
 int ptrace_interrupt_wait(pid_t tid, unsigned int limit_ms, struct ptrace_stop *stop)
 {
 	int ret = ptrace_interrupt(tid);
-	struct ptrace_stop got;
+	struct ptrace_stop got = { 0 };
 
 	while (!ret) {
 		ret = ptrace_wait_stop(tid, limit_ms, &got);

@@ -354,14 +354,14 @@ static int batch_home(struct remote *r, struct remote_thread *t, struct remote_c
 	struct user_regs_struct regs;
 	int ret = -EAGAIN;
 
-	if (t->tid == r->tid)
-		return batch_finish(r, t, calls);
 	if (t->asked)
 		ret = stub_stop_wait(r, t, &regs);
 	if (ret == -EAGAIN)
 		ret = stub_wait(r, t, &end, &regs);
 	if (ret < 0)
 		return ret;
+	if (t->tid == r->tid)
+		return remote_park(r, t) ?: batch_fetch(r, t, calls);
 	/* It stands at the end of the stub: from there too it would go home by itself. */
 	ret = ptrace_set_sigmask(t->tid, t->mask) ?: ptrace_set_regs(t->tid, &t->saved);
 	ret = ret ?: batch_fetch(r, t, calls);
@@ -393,8 +393,7 @@ int remote_finish_home(struct remote *r, const struct remote_batch *batches, siz
 			return -ENOENT;
 		if (t->started != batches[i].n)
 			return -EINVAL;
-		if (t->tid != r->tid)
-			ret = batch_ask(r, t);
+		ret = batch_ask(r, t);
 	}
 	for (size_t i = n; i-- && !ret;) {
 		*failed = batches[i].tid;

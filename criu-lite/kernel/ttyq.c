@@ -81,7 +81,8 @@ static int take_output(int master, struct ttyq *q)
 	while (q->output < sizeof(q->out) && ready(master, POLLIN, 0)) {
 		char buf[4097];
 		size_t room = sizeof(q->out) - q->output, skip = packet ? 1 : 0;
-		ssize_t n = read(master, buf, room + skip < sizeof(buf) ? room + skip : sizeof(buf));
+		ssize_t n =
+			read(master, buf, room + skip < sizeof(buf) ? room + skip : sizeof(buf));
 
 		if (n < 0)
 			return errno == EAGAIN || errno == EIO ? 0 : -errno;

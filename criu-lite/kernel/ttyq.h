@@ -8,9 +8,9 @@
 
 #include <stdint.h>
 
-#define TTYQ_INPUT  4096  /* what the line discipline holds */
+#define TTYQ_INPUT 4096   /* what the line discipline holds */
 #define TTYQ_OUTPUT 32768 /* and what is held before it */
-#define TTYQ_EOFS   64
+#define TTYQ_EOFS 64
 
 struct ttyq {
 	uint32_t input;  /* bytes for readers of the slave */

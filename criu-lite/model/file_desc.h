@@ -113,6 +113,7 @@ static inline void *file_desc_priv(const struct file_desc *d)
 /* file_fail(d, errno, "bind to port %u", port): records the cause; returns -1, open()'s failure. */
 int file_fail_at(const struct file_desc *d, const char *file, int line, int err, const char *fmt,
 		 ...) __attribute__((format(printf, 5, 6)));
-#define file_fail(d, err, ...) file_fail_at(d, __FILE_NAME__, __LINE__, err, __VA_ARGS__)
+#define file_fail(d, err, ...) \
+	report_negative(file_fail_at(d, __FILE_NAME__, __LINE__, err, __VA_ARGS__))
 
 #endif

@@ -16,10 +16,10 @@
 #include "proto/regfile.pb-c.h"
 
 /* Keys of file_seen(): id + 1 of slaves that the tree has, and with one of these bits: */
-#define KEY_INFO   (1ull << 32) /* the id is written */
+#define KEY_INFO (1ull << 32)   /* the id is written */
 #define KEY_MASTER (1ull << 33) /* the tree has the master of that id */
-#define KEY_OTHER  (1ull << 34) /* device number of a terminal that is no pseudoterminal */
-#define KEY_CTTY   (1ull << 35) /* device number of a terminal opened as /dev/tty */
+#define KEY_OTHER (1ull << 34)  /* device number of a terminal that is no pseudoterminal */
+#define KEY_CTTY (1ull << 35)   /* device number of a terminal opened as /dev/tty */
 
 /* Ids as the other tool gives them: pseudoterminals two by two, then the rest. */
 #define ID_PTYS 1001
@@ -89,7 +89,8 @@ static int tty_probe(const struct dump_ctx *ctx, const struct fd_info *fi)
 
 	if (!S_ISCHR(fi->st.st_mode) || (fi->flags & O_PATH) || fi->local < 0)
 		return 0;
-	return is_pts(fi->st.st_rdev) || (major(fi->st.st_rdev) == 5 && minor(fi->st.st_rdev) < 3) ||
+	return is_pts(fi->st.st_rdev) ||
+	       (major(fi->st.st_rdev) == 5 && minor(fi->st.st_rdev) < 3) ||
 	       ioctl(fi->local, TCGETS, &t) == 0;
 }
 
@@ -145,9 +146,9 @@ static int check_session(struct dump_ctx *ctx, const struct fd_info *fi, const T
 
 	if (e->sid || ioctl(fi->local, TIOCGSID, &sid) < 0)
 		return 0;
-	return file_blocker(ctx, fi, "tty-session", EOPNOTSUPP,
-			    "it is the controlling terminal of session %d, which is not in the tree",
-			    sid);
+	return file_blocker(
+		ctx, fi, "tty-session", EOPNOTSUPP,
+		"it is the controlling terminal of session %d, which is not in the tree", sid);
 }
 
 static void read_owner(struct dump_ctx *ctx, const struct fd_info *fi, TtyInfoEntry *e)
@@ -187,9 +188,12 @@ static int tty_finish(struct dump_ctx *ctx, struct file_desc *d, const struct fd
 	e.dev = file_kdev(fi->st.st_dev);
 	e.uid = fi->st.st_uid;
 	e.gid = fi->st.st_gid;
-	if (is_pts(rdev) || is_pts(dev)) {
+	if (is_pts(rdev) || is_master(rdev)) {
 		pty.index = pty_index(is_pts(rdev) ? rdev : dev);
 		e.pty = &pty;
+	} else if (is_pts(dev)) {
+		e.has_behind = 1;
+		e.behind = pty_index(dev);
 	}
 	tty_settings(ctx, fi->local, &e);
 	if (e.termios && e.termios->c_line)

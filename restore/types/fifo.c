@@ -58,7 +58,7 @@ static int fifo_open(struct file_desc *d, int *new_fd)
 {
 	struct fifo_priv *p = file_desc_priv(d);
 	const RegFileEntry *e = file_desc_entry(p->reg);
-	cleanup_close int both = reg_open_path(p->reg, O_RDWR | O_NONBLOCK);
+	cleanup_close int both = reg_open_path(p->reg, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	cleanup_close int fd = -1;
 
 	if (both < 0)

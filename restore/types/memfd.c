@@ -29,7 +29,7 @@
 
 struct memfd_inode {
 	const MemfdInodeEntry *e;
-	struct shmem *shmem; /* has the tool's descriptor */
+	struct shmem *shmem;     /* has the tool's descriptor */
 	struct file_desc *first; /* the description that is the tool's own, or NULL */
 };
 
@@ -159,8 +159,8 @@ static int memfd_open(struct file_desc *d, int *new_fd)
 {
 	const MemfdFileEntry *e = file_desc_entry(d);
 	struct memfd_priv *p = file_desc_priv(d);
-	cleanup_close int fd = p->inode->first == d ? memfd_open_inode(d, O_RDWR) :
-						      open_again(p->inode, (int)e->flags);
+	cleanup_close int fd = p->inode->first == d ? memfd_open_inode(d, O_RDWR)
+						    : open_again(p->inode, (int)e->flags);
 
 	if (fd < 0)
 		return file_fail(d, -fd, "open with flags %#o", e->flags);

@@ -106,7 +106,7 @@ static int reg_prepare(struct pstree *t, struct file_desc *d)
  * @d: the description, a reg
  * @flags: for open(2)
  *
- * Return: a descriptor, close-on-exec, or -errno, not recorded.
+ * Return: a descriptor, or -errno, not recorded.
  */
 int reg_open_path(struct file_desc *d, int flags)
 {
@@ -117,11 +117,21 @@ int reg_open_path(struct file_desc *d, int flags)
 	if ((flags & O_TMPFILE) == O_TMPFILE)
 		flags &= ~O_TMPFILE;
 	flags &= ~(O_CREAT | O_EXCL | O_TRUNC | O_ASYNC);
-	flags |= O_CLOEXEC | O_NOCTTY;
+	flags |= O_NOCTTY;
 	if (file_is_ghost(d))
 		return file_ghost_open(d, flags);
 	fd = open(e->name, flags);
 	return fd < 0 ? -errno : fd;
+}
+
+/* F_GETFL tells for ever if a file was opened with O_CLOEXEC, as most are that still have it. */
+static int born_cloexec(const struct file_desc *d)
+{
+	const struct fdinfo_list_entry *fle;
+
+	list_for_each(fle, &d->fles, of_desc)
+		return fle->fdflags & FD_CLOEXEC ? O_CLOEXEC : 0;
+	return O_CLOEXEC;
 }
 
 static int reg_open(struct file_desc *d, int *new_fd)
@@ -132,7 +142,7 @@ static int reg_open(struct file_desc *d, int *new_fd)
 
 	if (task && restore_get_phase(engine_ctx(d->tree), task) < RST_BORN)
 		return 1;
-	fd = reg_open_path(d, (int)e->flags);
+	fd = reg_open_path(d, (int)e->flags | born_cloexec(d));
 	if (fd < 0)
 		return file_fail(d, -fd, "open with flags %#o", e->flags);
 	if (!(e->flags & O_PATH) && e->pos && lseek(fd, (off_t)e->pos, SEEK_SET) < 0)

@@ -34,12 +34,12 @@ struct own_tty {
 struct tty_priv {
 	const TtyInfoEntry *info;
 	const RegFileEntry *reg;
-	struct pty *pty;     /* of a master or slave of the image */
-	bool master, ctty;   /* ctty: it was opened as /dev/tty, and we are of that session */
-	int hung;            /* the descriptor itself, or -1 */
-	bool given;          /* the master's descriptor */
+	struct pty *pty;   /* of a master or slave of the image */
+	bool master, ctty; /* ctty: it was opened as /dev/tty, and we are of that session */
+	int hung;          /* the descriptor itself, or -1 */
+	bool given;        /* the master's descriptor */
 	struct own_tty *own;
-	bool sets;           /* puts back the settings of own, or of a device */
+	bool sets; /* puts back the settings of own, or of a device */
 };
 
 static int each_info(const struct pstree *t, struct image_reader *r, const ProtobufCMessage *m)
@@ -105,6 +105,8 @@ static struct pty *session_pty(struct pstree *t, const TtyInfoEntry *i)
 
 	if (i->pty)
 		return rfile_seen(t, FILE_KIND_tty, TTY_SEEN_PTY | i->pty->index);
+	if (i->has_behind)
+		return rfile_seen(t, FILE_KIND_tty, TTY_SEEN_PTY | i->behind);
 	list_for_each(d, &t->files.descs, list) {
 		struct tty_priv *p = d->kind == FILE_KIND_tty ? file_desc_priv(d) : NULL;
 
