@@ -82,7 +82,8 @@ static int read_task(struct copy *c, const struct copy_src *s, char *buf, struct
 		for (size_t i = 0; i < n; i++)
 			len += from[i].iov_len;
 		to = (struct iovec){ buf, len };
-		/* It pins pages, for which the kernel (since 5.19) first ends sharing by copying. */
+		/* It pins pages, for which the kernel (since 5.19) first ends sharing by copying.
+		 */
 		got = s->forked ? 0 : process_vm_readv(s->it->pid, &to, 1, from, n, 0);
 		if (got < 0 && errno != EFAULT && errno != EPERM)
 			return copy_fail(c, s, -errno, "process_vm_readv()",

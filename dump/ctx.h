@@ -28,8 +28,8 @@ struct dump_thread {
 	size_t xlen;
 	struct ptrace_rseq rseq;
 	struct proc_status status; /* groups are the arena's */
-	bool attached; /* traced by this dump, which lets it go */
-	bool still;    /* has stopped */
+	bool attached;             /* traced by this dump, which lets it go */
+	bool still;                /* has stopped */
 	bool shadow_stack;
 };
 
@@ -41,11 +41,11 @@ struct dump_task {
 	struct remote *remote;
 	struct dump_thread *threads; /* same order as item->threads */
 	size_t nr_threads;
-	bool stopped;                /* in group-stop when found */
-	int stop_sig;                /* the signal that did it */
-	bool refused;                /* a blocker keeps us from looking inside */
-	struct proc_stat stat;       /* of the leader, read when all was still */
-	struct remote_where where;   /* hints for remote_open(), from the memory map */
+	bool stopped;              /* in group-stop when found */
+	int stop_sig;              /* the signal that did it */
+	bool refused;              /* a blocker keeps us from looking inside */
+	struct proc_stat stat;     /* of the leader, read when all was still */
+	struct remote_where where; /* hints for remote_open(), from the memory map */
 };
 
 /* Where a shared object is mapped, for who may not open it. */
@@ -80,31 +80,31 @@ struct dump_ctx {
 	struct pstree *tree;
 	struct arena *arena; /* the tree's */
 	struct dump_stats *stats;
-	bool write;          /* false for `state` */
+	bool write; /* false for `state` */
 	struct image_dir *images;
 	struct dump_files *files; /* dump/files.c's own */
 	struct dump_shmem *shmems;
-	struct dump_xsave *xsave; /* once it is known */
-	SeccompEntry *seccomp;    /* the filters of all tasks, or NULL */
-	struct proc_text text;    /* for whoever reads a file of /proc */
-	uint64_t deadline_ns;     /* CLOCK_MONOTONIC: --timeout */
+	struct dump_xsave *xsave;            /* once it is known */
+	SeccompEntry *seccomp;               /* the filters of all tasks, or NULL */
+	struct proc_text text;               /* for whoever reads a file of /proc */
+	uint64_t deadline_ns;                /* CLOCK_MONOTONIC: --timeout */
 	uint64_t seize_ns, stop_ns, thaw_ns; /* freezing begins, all is still, all may go */
 	pid_t rescue[RESCUE_MAX]; /* tasks with something left in them by a tool that died */
 	size_t nr_rescue;
 	size_t causes_before; /* in the report when the dump began */
-	struct linked *links;  /* names made for a restore: dump/files_link.c */
-	bool committed;        /* there is an image now, so they stay */
+	struct linked *links; /* names made for a restore: dump/files_link.c */
+	bool committed;       /* there is an image now, so they stay */
 	pid_t guardian;       /* 0: none */
 	int guardian_pipe;
 	ino_t own_ns[NR_NAMESPACES]; /* this program's namespaces; 0: not known */
-	bool seccomp_suspended;   /* PTRACE_O_SUSPEND_SECCOMP is in force */
+	bool seccomp_suspended;      /* PTRACE_O_SUSPEND_SECCOMP is in force */
 };
 
 /* What is known of one descriptor while its type is looked for. */
 struct fd_info {
 	struct pstree_item *task;
-	int fd;          /* in the task; -1 for a file that is only mapped */
-	int local;       /* our own descriptor of the same description */
+	int fd;    /* in the task; -1 for a file that is only mapped */
+	int local; /* our own descriptor of the same description */
 	struct stat st;
 	const char *link;   /* readlink of /proc/PID/fd/N or the like; "" for sockets and pipes */
 	const char *fdinfo; /* text of /proc/PID/fdinfo/N for files without a path, else "" */
@@ -113,7 +113,8 @@ struct fd_info {
 	int mnt_id;
 };
 
-/* dump/: how a type is recognised and described. Each dump/types/<type>.c defines <name>_dump_ops. */
+/* dump/: how a type is recognised and described. Each dump/types/<type>.c defines <name>_dump_ops.
+ */
 struct file_dump_ops {
 	/* 1: mine, 0: not mine. Looks at @fi only; @ctx has device numbers to compare with. */
 	int (*probe)(const struct dump_ctx *ctx, const struct fd_info *fi);
@@ -137,30 +138,30 @@ struct file_desc_dump {
 int file_blocker_at(struct dump_ctx *ctx, const struct fd_info *fi, const char *file, int line,
 		    const char *id, int err, const char *fmt, ...)
 	__attribute__((format(printf, 7, 8)));
-#define file_blocker(ctx, fi, id, err, ...)                                                        \
+#define file_blocker(ctx, fi, id, err, ...) \
 	file_blocker_at(ctx, fi, __FILE_NAME__, __LINE__, id, err, __VA_ARGS__)
 
 /* freeze.c */
-int dump_freeze(struct dump_ctx *ctx);   /* the whole tree stopped, pstree and dump_tasks made */
-void dump_thaw(struct dump_ctx *ctx);    /* everything as it was found; safe at any stage */
+int dump_freeze(struct dump_ctx *ctx); /* the whole tree stopped, pstree and dump_tasks made */
+void dump_thaw(struct dump_ctx *ctx);  /* everything as it was found; safe at any stage */
 int dump_kill(struct dump_ctx *ctx);
-int dump_stop(struct dump_ctx *ctx);     /* SIGSTOP for all, before the thaw */
-void dump_close(struct dump_ctx *ctx);   /* the descriptors of all tasks */
+int dump_stop(struct dump_ctx *ctx);   /* SIGSTOP for all, before the thaw */
+void dump_close(struct dump_ctx *ctx); /* the descriptors of all tasks */
 /* tasks.c and friends */
-int dump_tasks(struct dump_ctx *ctx);    /* core, creds, timers, signals, fs, ids, limits */
+int dump_tasks(struct dump_ctx *ctx); /* core, creds, timers, signals, fs, ids, limits */
 void dump_task_release(struct dump_ctx *ctx, struct pstree_item *it); /* no remote calls any more */
 /* mem.c */
-int dump_vmas(struct dump_ctx *ctx);     /* smaps to vmas; mapped files through the file table */
+int dump_vmas(struct dump_ctx *ctx);      /* smaps to vmas; mapped files through the file table */
 int dump_vma_files(struct dump_ctx *ctx); /* after dump_files(): mapped files, exe, cwd, root */
-int dump_pages(struct dump_ctx *ctx);    /* pages images, or hashes for `state` */
+int dump_pages(struct dump_ctx *ctx);     /* pages images, or hashes for `state` */
 /* files.c */
-int dump_files(struct dump_ctx *ctx);    /* every descriptor of every task */
+int dump_files(struct dump_ctx *ctx); /* every descriptor of every task */
 struct file_desc *dump_mapped_file(struct dump_ctx *ctx, struct pstree_item *it, uint64_t start,
 				   uint64_t end, uint32_t open_flags); /* NULL: recorded */
 struct file_desc *dump_link_file(struct dump_ctx *ctx, struct pstree_item *it, const char *name);
 int dump_files_finish(struct dump_ctx *ctx);
 void dump_links_undo(struct dump_ctx *ctx); /* files_link.c */
 /* write.c */
-int dump_write(struct dump_ctx *ctx);    /* all images but pages and the inventory */
+int dump_write(struct dump_ctx *ctx); /* all images but pages and the inventory */
 
 #endif

@@ -100,8 +100,9 @@ static int visit(const char *path, const struct stat *st, int flag, struct FTW *
 /* CRIU's manual page names --irmap-scan-path; the rest is where system programs watch. */
 static char *irmap_scan(struct dump_ctx *ctx, uint32_t kdev, uint64_t ino)
 {
-	static const char *const usual[] = { "/etc", "/var/spool", "/var/log", "/var/lib/dbus",
-					     "/usr/share/dbus-1", "/lib/udev", "/run" };
+	static const char *const usual[] = { "/etc",          "/var/spool",        "/var/log",
+					     "/var/lib/dbus", "/usr/share/dbus-1", "/lib/udev",
+					     "/run" };
 	struct walk w = { .kdev = kdev, .ino = ino, .arena = ctx->arena };
 
 	walk = &w;
@@ -124,10 +125,10 @@ static int without_handle(struct dump_ctx *ctx, const struct fd_info *fi, FhEntr
 			    "what it watches, inode %llu of device %u:%u, cannot be found by its "
 			    "handle%s",
 			    (unsigned long long)ino, kdev >> 20, kdev & 0xfffff,
-			    ctx->opts->force_irmap ?
-				    " nor by search; name a directory above it with "
-				    "--irmap-scan-path" :
-				    "; --force-irmap looks for its name");
+			    ctx->opts->force_irmap
+				    ? " nor by search; name a directory above it with "
+				      "--irmap-scan-path"
+				    : "; --force-irmap looks for its name");
 }
 
 /**

@@ -42,8 +42,7 @@ void dump_thaw(struct dump_ctx *ctx)
 		dump_task_release(ctx, it);
 		/* The leader last: if the process has been killed it waits for the others. */
 		for (size_t i = t->nr_threads; i--;) {
-			if (t->threads[i].attached &&
-			    ptrace_detach(t->threads[i].tid, 0) == -ESRCH)
+			if (t->threads[i].attached && ptrace_detach(t->threads[i].tid, 0) == -ESRCH)
 				waitpid(t->threads[i].tid, NULL, __WALL | WNOHANG);
 			t->threads[i].attached = false;
 		}

@@ -276,6 +276,7 @@ static int vma_add(void *arg, const struct smaps_vma *s)
 		return 0;
 	}
 	v = &arena_push(w->ctx->arena, it->vmas, it->nr_vmas);
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): an array with members is not NULL */
 	*v = (struct vma){ .e = arena_new_of(w->ctx->arena, VmaEntry), .vmflags = s->flags };
 	vma_entry__init(v->e);
 	v->e->start = s->start;

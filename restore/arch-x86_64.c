@@ -17,7 +17,7 @@
 #include "kernel/ptrace.h"
 #include "kernel/remote.h"
 
-#define XSAVE_MAX    16384
+#define XSAVE_MAX 16384
 #define XSAVE_HEADER 512
 #define XSAVE_FP_SSE 3u /* components that the FXSAVE part holds */
 
@@ -132,7 +132,8 @@ int arch_set_xstate(struct report *report, pid_t tid, const UserX86FpregsEntry *
 	int ret = ptrace_get_xstate(tid, x, &len);
 
 	if (ret < 0)
-		return fail(report, "registers", -ret, "thread %d: size of its extended state", tid);
+		return fail(report, "registers", -ret, "thread %d: size of its extended state",
+			    tid);
 	__cpuid_count(0xd, 0, lo, b, c, hi);
 	have = lo | (uint64_t)hi << 32;
 	if (want & ~have)

@@ -80,10 +80,10 @@ struct restore_ctx {
 	struct restore_files *files;   /* restore/files.c's own */
 	struct caps *own_caps; /* creds.c's own: what tasks begin with, and the securebits */
 	uint32_t own_secbits;
-	struct cow_range *kept;        /* restore/cow.c's own, shared with all tasks */
+	struct cow_range *kept; /* restore/cow.c's own, shared with all tasks */
 	size_t nr_kept;
-	SeccompEntry *seccomp;         /* seccomp.img, or NULL */
-	pid_t tool;                    /* our own pid */
+	SeccompEntry *seccomp; /* seccomp.img, or NULL */
+	pid_t tool;            /* our own pid */
 	int was_subreaper;
 	pid_t guardian;
 	unsigned long long since; /* nothing that we have made is older: ticks since boot */
@@ -141,7 +141,7 @@ int restore_memory(struct restore_ctx *ctx);
 int restore_threads(struct restore_ctx *ctx);
 /* files.c: what the file types keep in the tool; files that are only mapped. */
 void restore_files_free(struct restore_ctx *ctx);
-int file_gone_end(struct restore_ctx *ctx); /* files_dead.c */
+int file_gone_end(struct restore_ctx *ctx);     /* files_dead.c */
 int file_queues_empty(struct restore_ctx *ctx); /* files_notify.c */
 int file_links_remove(struct restore_ctx *ctx); /* files_link.c */
 int file_open_mapped(struct restore_ctx *ctx, struct file_desc *d, uint32_t flags);

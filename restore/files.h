@@ -46,7 +46,7 @@ struct restore_files {
 	struct ghost *ghosts;
 	struct gone_process *gone_processes;
 	struct idmap gone; /* descriptors of files of processes that are gone, by desc id */
-	int **tool_fds; /* variables of descriptors that types keep in the tool */
+	int **tool_fds;    /* variables of descriptors that types keep in the tool */
 	size_t nr_tool_fds;
 	struct sockdiag *sockdiag; /* as of before the restore */
 };

@@ -197,9 +197,9 @@ static int set_attributes(struct file_desc *d, int fd, const GhostFileEntry *e)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (S_ISLNK(e->mode))
-		return fchownat(fd, "", e->uid, e->gid, AT_EMPTY_PATH) < 0 ?
-			       file_fail(d, errno, "owner of the deleted link") :
-			       0;
+		return fchownat(fd, "", e->uid, e->gid, AT_EMPTY_PATH) < 0
+			       ? file_fail(d, errno, "owner of the deleted link")
+			       : 0;
 	if (e->atim)
 		when[0] =
 			(struct timespec){ (time_t)e->atim->tv_sec, (long)e->atim->tv_usec * 1000 };
@@ -275,8 +275,9 @@ static struct file_desc *find_tmpfile(const struct pstree *t, uint32_t remap_id)
 		const RegFileEntry *reg = file_desc_entry(d);
 		const RemapFilePathEntry *e = d->kind == FILE_KIND_reg ? remap_of(d) : NULL;
 
-		if (e && e->remap_id == remap_id && remap_type(e) == REMAP_TYPE__GHOST && (reg->flags & O_TMPFILE) == O_TMPFILE &&
-		    reg->name[0] == '/' && (reg->flags & O_ACCMODE) != O_RDONLY)
+		if (e && e->remap_id == remap_id && remap_type(e) == REMAP_TYPE__GHOST &&
+		    (reg->flags & O_TMPFILE) == O_TMPFILE && reg->name[0] == '/' &&
+		    (reg->flags & O_ACCMODE) != O_RDONLY)
 			return d;
 	}
 	return NULL;

@@ -74,8 +74,8 @@ static void close_events(const char *buf, ssize_t len)
 
 static int empty_one(struct restore_ctx *ctx, const struct file_desc *d)
 {
-	const struct fdinfo_list_entry *fle = list_first(&d->fles, struct fdinfo_list_entry,
-							 of_desc);
+	const struct fdinfo_list_entry *fle =
+		list_first(&d->fles, struct fdinfo_list_entry, of_desc);
 	cleanup_close int pidfd = pidfd_open(fle->fdt->owner->pid, 0), fd = -1;
 	_Alignas(8) char buf[8192];
 	int queued;
@@ -95,7 +95,8 @@ static int empty_one(struct restore_ctx *ctx, const struct file_desc *d)
 }
 
 /**
- * file_queues_empty - close deleted files in the tool, and take what the restore itself has caused out of the queues of events
+ * file_queues_empty - close deleted files in the tool, and take what the restore itself has caused
+ * out of the queues of events
  * @ctx: the run; the tree is complete and stands still
  *
  * Return: 0 or -errno, recorded.

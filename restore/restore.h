@@ -16,8 +16,8 @@ struct report;
 /* One request. */
 struct restore_opts {
 	int images_fd;
-	bool detach;        /* -d: the tree is left to init */
-	bool sibling;       /* -S: the root is a child of our parent */
+	bool detach;  /* -d: the tree is left to init */
+	bool sibling; /* -S: the root is a child of our parent */
 	bool shell_job;
 	bool leave_stopped; /* -s */
 	bool tcp_established, file_locks, ext_unix_sk, evasive_devices;

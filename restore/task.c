@@ -309,7 +309,7 @@ static int close_rest(struct restore_ctx *ctx, struct pstree_item *me)
 	int *keep = NULL, ret;
 	size_t n = 0;
 
-	list_for_each (it, &ctx->tree->items, list) {
+	list_for_each(it, &ctx->tree->items, list) {
 		if (it->fdt != me->fdt || !item_alive(it))
 			continue;
 		ret = it == me ? 0 : restore_wait_phase(ctx, it, RST_MAPPED);

@@ -68,8 +68,8 @@ static int register_all(struct pstree_item *it, int fd)
 			continue;
 		if (ioctl(fd, UFFDIO_REGISTER, &reg) < 0)
 			return -errno;
-		arena_push(it->restore->arena, it->restore->uffd_vmas,
-			   it->restore->nr_uffd_vmas) = &it->vmas[i];
+		arena_push(it->restore->arena, it->restore->uffd_vmas, it->restore->nr_uffd_vmas) =
+			&it->vmas[i];
 	}
 	return 0;
 }
@@ -157,8 +157,8 @@ void uffd_close(struct restore_ctx *ctx, struct pstree_item *it)
 	if (rt->uffd >= 0)
 		close(rt->uffd);
 	if (rt->uffd_remote >= 0)
-		remote_call1(rt->remote, it->pid, SYS_close, (unsigned long)rt->uffd_remote, 0, 0, 0,
-			     0, 0);
+		remote_call1(rt->remote, it->pid, SYS_close, (unsigned long)rt->uffd_remote, 0, 0,
+			     0, 0, 0);
 	rt->uffd = rt->uffd_remote = -1;
 	rt->nr_uffd_vmas = 0;
 }

@@ -40,13 +40,14 @@ static int compare(struct restore_ctx *ctx, const struct pstree_item *it, const 
 				continue;
 			ret = pread_all(fd, page, sizeof(page), (off_t)(r->offset + p * 4096));
 			if (ret < 0)
-				return fail(ctx->report, "image-pages", -ret, "pid %d: read its vdso",
-					    it->pid);
+				return fail(ctx->report, "image-pages", -ret,
+					    "pid %d: read its vdso", it->pid);
 			if (memcmp(page, at + (addr - e->start), sizeof(page)) != 0)
-				return fail(ctx->report, "vdso-differs", 0,
-					    "pid %d was dumped under another kernel: its vdso differs "
-					    "from the one here",
-					    it->pid);
+				return fail(
+					ctx->report, "vdso-differs", 0,
+					"pid %d was dumped under another kernel: its vdso differs "
+					"from the one here",
+					it->pid);
 		}
 	}
 	return ret < 0 ? ret : 0;
@@ -64,7 +65,7 @@ int vdso_check(struct restore_ctx *ctx)
 	struct pstree_item *it;
 	int ret;
 
-	list_for_each (it, &ctx->tree->items, list) {
+	list_for_each(it, &ctx->tree->items, list) {
 		const VmaEntry *e = vdso_vma(it);
 
 		if (!item_alive(it) || !e)

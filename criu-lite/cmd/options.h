@@ -35,7 +35,7 @@ struct options {
 	int status_fd, close_fd; /* -1 without */
 	const char **irmap_paths;
 	size_t nr_irmap_paths;
-	uint64_t ghost_limit;    /* bytes; 0 is the default */
+	uint64_t ghost_limit; /* bytes; 0 is the default */
 	const char **scripts;
 	size_t nr_scripts;
 	const char *feature;

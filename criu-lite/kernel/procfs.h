@@ -26,7 +26,8 @@ void proc_text_free(struct proc_text *t);
 /* /proc/PID/stat */
 struct proc_stat {
 	pid_t pid, ppid, pgrp, session;
-	uint32_t tty; /* the controlling terminal as the kernel numbers devices in stat(2); 0: none */
+	uint32_t tty; /* the controlling terminal as the kernel numbers devices in stat(2); 0: none
+		       */
 	pid_t tpgid;  /* its foreground group; -1 without one */
 	char comm[PROC_COMM_LEN];
 	char state; /* R, S, D, T, t, Z, X, I */

@@ -21,9 +21,9 @@
 #include "kernel/backoff.h"
 
 #define GET_RSEQ_CONFIGURATION 0x420f /* Linux 5.13; not in every libc */
-#define DEAD_NS  4000000 /* a wait this long asks whether the thread is alive at all */
+#define DEAD_NS 4000000               /* a wait this long asks whether the thread is alive at all */
 #define SLEEP_NS 2000000
-#define NT_SHADOW_STACK 0x204         /* NT_X86_SHSTK, Linux 6.6 */
+#define NT_SHADOW_STACK 0x204 /* NT_X86_SHSTK, Linux 6.6 */
 
 /* glibc declares ptrace() with an enum first; old headers lack some requests. */
 static long request(int req, pid_t tid, unsigned long addr, unsigned long data)
@@ -151,7 +151,8 @@ int ptrace_wait_stop(pid_t tid, unsigned int limit_ms, struct ptrace_stop *stop)
 
 	if (ret || !limit_ms)
 		return ret < 0 ? ret : ret ? 0 : -ETIMEDOUT;
-	/* A stop is told by SIGCHLD; blocked, it waits for us if it comes between look and sleep. */
+	/* A stop is told by SIGCHLD; blocked, it waits for us if it comes between look and sleep.
+	 */
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
 	pthread_sigmask(SIG_BLOCK, &chld, &before);

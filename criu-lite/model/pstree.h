@@ -31,28 +31,28 @@ enum task_state {
 };
 
 /* VmaEntry.status, the bits of the image format. */
-#define VMA_AREA_NONE      (0 << 0)
-#define VMA_AREA_REGULAR   (1 << 0) /* to be dumped and restored */
-#define VMA_AREA_STACK     (1 << 1)
-#define VMA_AREA_VSYSCALL  (1 << 2)
-#define VMA_AREA_VDSO      (1 << 3)
-#define VMA_AREA_HEAP      (1 << 5)
-#define VMA_FILE_PRIVATE   (1 << 6)
-#define VMA_FILE_SHARED    (1 << 7)
-#define VMA_ANON_SHARED    (1 << 8)
-#define VMA_ANON_PRIVATE   (1 << 9)
-#define VMA_AREA_SYSVIPC   (1 << 10)
-#define VMA_AREA_SOCKET    (1 << 11)
-#define VMA_AREA_VVAR      (1 << 12)
-#define VMA_AREA_AIORING   (1 << 13)
-#define VMA_AREA_MEMFD     (1 << 14)
-#define VMA_AREA_SHSTK     (1 << 15)
-#define VMA_AREA_UPROBES   (1 << 17)
+#define VMA_AREA_NONE (0 << 0)
+#define VMA_AREA_REGULAR (1 << 0) /* to be dumped and restored */
+#define VMA_AREA_STACK (1 << 1)
+#define VMA_AREA_VSYSCALL (1 << 2)
+#define VMA_AREA_VDSO (1 << 3)
+#define VMA_AREA_HEAP (1 << 5)
+#define VMA_FILE_PRIVATE (1 << 6)
+#define VMA_FILE_SHARED (1 << 7)
+#define VMA_ANON_SHARED (1 << 8)
+#define VMA_ANON_PRIVATE (1 << 9)
+#define VMA_AREA_SYSVIPC (1 << 10)
+#define VMA_AREA_SOCKET (1 << 11)
+#define VMA_AREA_VVAR (1 << 12)
+#define VMA_AREA_AIORING (1 << 13)
+#define VMA_AREA_MEMFD (1 << 14)
+#define VMA_AREA_SHSTK (1 << 15)
+#define VMA_AREA_UPROBES (1 << 17)
 
 /* VmaEntry.extra. */
-#define VMA_EXTRA_ONFAULT   (1 << 0) /* MAP_LOCKED is mlock2(MLOCK_ONFAULT) */
+#define VMA_EXTRA_ONFAULT (1 << 0)   /* MAP_LOCKED is mlock2(MLOCK_ONFAULT) */
 #define VMA_EXTRA_DROPPABLE (1 << 1) /* MAP_DROPPABLE, not MAP_PRIVATE */
-#define VMA_EXTRA_SEALED    (1 << 2) /* mseal(2) */
+#define VMA_EXTRA_SEALED (1 << 2)    /* mseal(2) */
 
 /*
  * The largest number for io_setup(2) that makes a ring of so many bytes, whole
@@ -61,8 +61,8 @@ enum task_state {
 #define AIO_REQUESTS(bytes) ((uint32_t)((bytes) / 64 - 2))
 
 /* PagemapEntry.flags. */
-#define PE_PARENT  (1 << 0)
-#define PE_LAZY    (1 << 1)
+#define PE_PARENT (1 << 0)
+#define PE_LAZY (1 << 1)
 #define PE_PRESENT (1 << 2)
 
 /* A run of pages with content: where it is mapped and where its bytes are. */
@@ -91,7 +91,7 @@ struct shmem {
 	struct page_run *runs;
 	size_t nr_runs;
 	uint32_t pages_id;
-	int fd; /* -1, or our own descriptor of the live object */
+	int fd;        /* -1, or our own descriptor of the live object */
 	uint64_t hash; /* of its content: see memhash.h */
 	uint64_t hashed_pages;
 	struct list_head list;
@@ -106,8 +106,8 @@ struct dump_task;
 struct restore_task;
 
 struct pstree_item {
-	struct list_head list;     /* pstree.items: every item, parents before children */
-	struct list_head sibling;  /* parent's children, in order of birth as far as known */
+	struct list_head list;    /* pstree.items: every item, parents before children */
+	struct list_head sibling; /* parent's children, in order of birth as far as known */
 	struct list_head children;
 	struct pstree_item *parent; /* NULL for the root */
 	pid_t pid, pgid, sid;       /* as the root pid namespace of the tool sees them */
@@ -118,8 +118,8 @@ struct pstree_item {
 
 	TaskKobjIdsEntry *ids;
 	FsEntry *fs;
-	MmEntry *mm;       /* NULL for dead tasks; mm->vmas is made from vmas at writing */
-	struct vma *vmas;  /* ascending */
+	MmEntry *mm;      /* NULL for dead tasks; mm->vmas is made from vmas at writing */
+	struct vma *vmas; /* ascending */
 	size_t nr_vmas;
 	struct page_run *runs; /* ascending private pages with content */
 	size_t nr_runs;

@@ -22,8 +22,8 @@ static const struct {
 	const char *name;
 	uint32_t flag, id;
 } kinds[NR_NAMESPACES] = {
-	{ "pid", CLONE_NEWPID, 1 },       { "net", CLONE_NEWNET, 2 },  { "mnt", CLONE_NEWNS, 6 },
-	{ "user", CLONE_NEWUSER, 7 },     { "ipc", CLONE_NEWIPC, 3 },  { "uts", CLONE_NEWUTS, 4 },
+	{ "pid", CLONE_NEWPID, 1 },       { "net", CLONE_NEWNET, 2 },   { "mnt", CLONE_NEWNS, 6 },
+	{ "user", CLONE_NEWUSER, 7 },     { "ipc", CLONE_NEWIPC, 3 },   { "uts", CLONE_NEWUTS, 4 },
 	{ "cgroup", CLONE_NEWCGROUP, 8 }, { "time", CLONE_NEWTIME, 5 },
 };
 

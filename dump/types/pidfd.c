@@ -78,10 +78,11 @@ static int pidfd_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd
 		return 0;
 	}
 	if (!it && pid && (it = thread_of(ctx, pid)))
-		return file_blocker(ctx, fi, "pidfd-thread", EOPNOTSUPP,
-				    "a pidfd of thread %d of pid %d: threads come back after files; "
-				    "close it first",
-				    pid, it->pid);
+		return file_blocker(
+			ctx, fi, "pidfd-thread", EOPNOTSUPP,
+			"a pidfd of thread %d of pid %d: threads come back after files; "
+			"close it first",
+			pid, it->pid);
 	if (!it)
 		return file_blocker(ctx, fi, "pidfd-outside", EOPNOTSUPP,
 				    "a pidfd of pid %d, which is not in the tree; dump a tree that "

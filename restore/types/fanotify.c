@@ -32,7 +32,8 @@ static int mark_path(struct file_desc *d, const FanotifyMarkEntry *m, char *path
 	if (m->me->path)
 		snprintf(path, PATH_MAX, "%s", m->me->path);
 	else if (fhandle_mount_path(m->me->mnt_id, path, PATH_MAX))
-		return file_fail(d, ENOENT, "it watches mount %u, which is not here", m->me->mnt_id);
+		return file_fail(d, ENOENT, "it watches mount %u, which is not here",
+				 m->me->mnt_id);
 	return 0;
 }
 
