@@ -82,6 +82,7 @@ struct dump_ctx {
 	struct dump_stats *stats;
 	bool write; /* false for `state` */
 	struct image_dir *images;
+	int room;                 /* the first pages image, made before the freeze; or -1 */
 	struct dump_files *files; /* dump/files.c's own */
 	struct dump_shmem *shmems;
 	struct dump_xsave *xsave;            /* once it is known */
@@ -153,7 +154,8 @@ void dump_task_release(struct dump_ctx *ctx, struct pstree_item *it); /* no remo
 /* mem.c */
 int dump_vmas(struct dump_ctx *ctx);      /* smaps to vmas; mapped files through the file table */
 int dump_vma_files(struct dump_ctx *ctx); /* after dump_files(): mapped files, exe, cwd, root */
-int dump_pages(struct dump_ctx *ctx);     /* pages images, or hashes for `state` */
+int dump_room(struct dump_ctx *ctx);
+int dump_pages(struct dump_ctx *ctx); /* pages images, or hashes for `state` */
 /* files.c */
 int dump_files(struct dump_ctx *ctx); /* every descriptor of every task */
 struct file_desc *dump_mapped_file(struct dump_ctx *ctx, struct pstree_item *it, uint64_t start,

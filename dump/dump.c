@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "dump/guardian.h"
 #include "dump/tasks.h"
 #include "image/image.h"
@@ -37,6 +38,12 @@ static void undo_images(struct dump_ctx *ctx)
 {
 	image_dir_close(ctx->images);
 	ctx->images = NULL;
+}
+
+static void undo_room(struct dump_ctx *ctx)
+{
+	close_owned(&ctx->room);
+	ctx->room = -1;
 }
 
 static int call_action(struct dump_ctx *ctx, const char *name)
@@ -139,6 +146,7 @@ static int stage_end(struct dump_ctx *ctx)
 static const struct stage stages[] = {
 	{ "image directory", stage_images, undo_images, FOR_IMAGES },
 	{ "pre-dump script", stage_pre_dump, NULL, FOR_IMAGES },
+	{ "room for pages", dump_room, undo_room, FOR_IMAGES },
 	{ "guardian", stage_guardian, dump_guardian_stop, FOR_BOTH },
 	{ "freeze", dump_freeze, undo_freeze, FOR_BOTH },
 	{ "memory maps", dump_vmas, NULL, FOR_BOTH },
@@ -214,7 +222,9 @@ static int dump_run(const struct dump_opts *o, struct report *r, struct dump_sta
 	int ret;
 
 	for (int tries = 0;; tries++) {
-		ctx = (struct dump_ctx){ .opts = o, .report = r, .stats = stats, .write = write };
+		ctx = (struct dump_ctx){
+			.opts = o, .report = r, .stats = stats, .write = write, .room = -1
+		};
 		ctx.causes_before = report_count(r);
 		*stats = (struct dump_stats){ 0 };
 		ctx.deadline_ns = start_ns + (o->timeout ? o->timeout : TIMEOUT_S) * 1000000000ull;
