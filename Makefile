@@ -1,6 +1,8 @@
 # criu-lite: everything is built under build/. V=1 shows commands, CC=clang and
 # SAN=address,undefined choose compiler and sanitizers (each in a directory of its own).
+ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc)
+endif
 PREFIX ?= /usr/local
 comma  := ,
 BUILD  := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))$(if $(findstring clang,$(CC)),/clang)

@@ -114,7 +114,7 @@ int file_link(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *f
 	struct linked *l = find_linked(ctx, fi);
 	int ret = l ? 0 : new_linked(ctx, fi, w, &l);
 
-	if (ret)
+	if (ret || !l)
 		return ret;
 	e.orig_id = d->id;
 	e.remap_id = l->id;

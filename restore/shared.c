@@ -145,7 +145,7 @@ int restore_wait_phase(struct restore_ctx *ctx, const struct pstree_item *it, en
 {
 	for (;;) {
 		unsigned seen = atomic_load(&ctx->shared->event);
-		struct timespec nap = { .tv_nsec = 50 * 1000 * 1000L };
+		struct timespec nap = { .tv_nsec = 50000000 };
 
 		if (restore_get_phase(ctx, it) >= p)
 			return 0;

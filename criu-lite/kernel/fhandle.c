@@ -40,7 +40,7 @@ static void unescape(char *s)
  */
 int fhandle_mount(uint32_t kdev)
 {
-	char *line = malloc(3 * PATH_MAX), *root = malloc(PATH_MAX), *path = malloc(PATH_MAX);
+	char *line = malloc((size_t)3 * PATH_MAX), *root = malloc(PATH_MAX), *path = malloc(PATH_MAX);
 	FILE *in = fopen("/proc/self/mountinfo", "re");
 	unsigned maj, min;
 	bool whole = false;
@@ -83,7 +83,7 @@ int fhandle_mount(uint32_t kdev)
  */
 int fhandle_mount_path(uint32_t mnt_id, char *path, size_t size)
 {
-	char *line = malloc(3 * PATH_MAX), *at = malloc(PATH_MAX);
+	char *line = malloc((size_t)3 * PATH_MAX), *at = malloc(PATH_MAX);
 	FILE *in = fopen("/proc/self/mountinfo", "re");
 	int ret = -ENOENT;
 	unsigned id;

@@ -5,7 +5,6 @@
 
 #include <asm/termbits.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <string.h>
