@@ -92,8 +92,8 @@ def main():
     ap.add_argument("--full", action="store_true", help="the long form (make soak)")
     ap.add_argument("path", nargs="*")
     a = ap.parse_args()
-    build = os.environ.setdefault("BUILD", os.path.join(os.path.dirname(HERE), "build"))
-    os.environ["BUILD"] = os.path.abspath(build)
+    build = os.path.abspath(os.environ.get("BUILD", os.path.join(os.path.dirname(HERE), "build")))
+    os.environ["BUILD"] = build
     os.environ.setdefault("CL", os.path.join(os.environ["BUILD"], "criu-lite"))
     if a.full:
         os.environ["FULL"] = "1"

@@ -40,7 +40,8 @@ static void unescape(char *s)
  */
 int fhandle_mount(uint32_t kdev)
 {
-	char *line = malloc((size_t)3 * PATH_MAX), *root = malloc(PATH_MAX), *path = malloc(PATH_MAX);
+	char *line = malloc((size_t)3 * PATH_MAX), *root = malloc(PATH_MAX),
+	     *path = malloc(PATH_MAX);
 	FILE *in = fopen("/proc/self/mountinfo", "re");
 	unsigned maj, min;
 	bool whole = false;
