@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -23,10 +24,18 @@ static void add_children(struct arena *a, pid_t pid, pid_t **list, size_t *n)
 	fclose(f);
 }
 
+#define GUARDIAN_TRIES 100
+#define GUARDIAN_NAP_US 30000
+
 static int rescue(struct cmd *c, pid_t pid)
 {
 	int ret = remote_rescue(pid);
 
+	/* The guardian of the run that died may be at it right now. */
+	for (int n = 0; n < GUARDIAN_TRIES && (ret == -EPERM || ret == -EAGAIN); n++) {
+		usleep(GUARDIAN_NAP_US);
+		ret = remote_rescue(pid);
+	}
 	if (ret == -EPERM)
 		return fail(c->r, "rescue", EPERM,
 			    "pid %d: cannot be traced, or the run that works on it is alive", pid);
