@@ -22,6 +22,8 @@ class Busy:
         self.parts = [i for i in range(children + 1) if i not in (2, 3)]
         until("all its processes", 10, lambda: all(self.proc(i)["pid"] for i in self.parts + [3][:children > 2]))
         self.runs("at first")
+        states = lambda: [(stat(p) or {"state": "?"})["state"] for p in tree(self.pid)]
+        until("one to be a zombie and one to stop", 5, lambda: (states().count("Z"), states().count("T")) == (children > 1, children > 2))
         self.pids = sorted(tree(self.pid))
         self.look = self.outside()
 
