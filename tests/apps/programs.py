@@ -36,10 +36,11 @@ class Program:
 
     def known(self):
         """The processes that stay: a shell starts others for a moment."""
-        time.sleep(0.3)
         self.pids = tree(self.pid)
-        time.sleep(0.3)
-        self.pids = [p for p in self.pids if stat(p) and stat(p)["comm"] != "sleep"]
+        for _ in range(4):
+            time.sleep(0.2)
+            now = tree(self.pid)
+            self.pids = [p for p in self.pids if p in now and stat(p) and stat(p)["comm"] != "sleep"]
 
     def shape(self):
         """Ids, names and number of threads of those, seen from outside."""
