@@ -9,10 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
+
+#include "kernel/prctl.h"
 
 #define NR_SIGNALS 64
 #define MEMBARRIER_GET_REGISTRATIONS (1 << 9) /* Linux 6.3 */
@@ -37,6 +38,8 @@ enum {
 	ASK_THP,
 	ASK_BRK,
 	ASK_MEMBARRIER,
+	ASK_MDWE,
+	ASK_MERGE,
 	NR_ASK
 };
 
@@ -92,6 +95,8 @@ size_t leader_calls(struct remote_call calls[LEADER_CALLS], unsigned long at)
 	c[ASK_BRK] = (struct remote_call){ .nr = SYS_brk };
 	c[ASK_MEMBARRIER] = (struct remote_call){ .nr = SYS_membarrier,
 						  .args = { MEMBARRIER_GET_REGISTRATIONS } };
+	c[ASK_MDWE] = (struct remote_call){ .nr = SYS_prctl, .args = { PR_GET_MDWE } };
+	c[ASK_MERGE] = (struct remote_call){ .nr = SYS_prctl, .args = { PR_GET_MEMORY_MERGE } };
 	return (size_t)(c - calls) + NR_ASK;
 }
 
@@ -128,6 +133,12 @@ static ItimerEntry *itimer(struct arena *a, const struct itimerval *it)
 	return e;
 }
 
+/* What a kernel may have been built without, or be too old for. */
+static bool may_lack(ptrdiff_t call)
+{
+	return call == ASK_MEMBARRIER || call == ASK_THP || call == ASK_MDWE || call == ASK_MERGE;
+}
+
 /**
  * leader_answered - what the process has answered, into its messages
  * @ctx: the dump
@@ -147,7 +158,7 @@ int leader_answered(struct dump_ctx *ctx, struct pstree_item *it, const struct r
 	TaskTimersEntry *t = arena_new_of(ctx->arena, TaskTimersEntry);
 
 	for (size_t i = 0; i < n; i++)
-		if (calls[i].ret < 0 && &calls[i] != &c[ASK_MEMBARRIER] && &calls[i] != &c[ASK_THP])
+		if (calls[i].ret < 0 && !may_lack(&calls[i] - c))
 			return task_fail(ctx, it->pid, (int)calls[i].ret,
 					 calls[i].nr == SYS_rt_sigaction
 						 ? "sigaction()"
@@ -165,6 +176,10 @@ int leader_answered(struct dump_ctx *ctx, struct pstree_item *it, const struct r
 	it->mm->has_thp_disabled = 1;
 	it->mm->thp_disabled = c[ASK_THP].ret > 0;
 	it->mm->mm_brk = (uint64_t)c[ASK_BRK].ret;
+	it->mm->has_mdwe = c[ASK_MDWE].ret > 0;
+	it->mm->mdwe = it->mm->has_mdwe ? (uint32_t)c[ASK_MDWE].ret : 0;
+	it->mm->has_merge = c[ASK_MERGE].ret > 0;
+	it->mm->merge = it->mm->has_merge;
 	tc->has_membarrier_registration_mask = c[ASK_MEMBARRIER].ret > 0;
 	if (tc->has_membarrier_registration_mask)
 		tc->membarrier_registration_mask = (uint32_t)c[ASK_MEMBARRIER].ret;

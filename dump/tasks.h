@@ -18,6 +18,17 @@ int regs_check(struct dump_ctx *ctx, const struct pstree_item *it,
 int thread_collect(struct dump_ctx *ctx, struct pstree_item *it, size_t i);
 int threads_ask(struct dump_ctx *ctx, struct pstree_item *it);
 
+/* attrs.c: what a thread keeps and the format has no place for. */
+struct attrs_answer {
+	int32_t tsc;
+};
+#define ATTRS_CALLS 5
+int attrs_check(struct dump_ctx *ctx, const struct pstree_item *it,
+		const struct dump_thread *th); /* 1: a blocker, recorded */
+void attrs_calls(struct remote_call calls[ATTRS_CALLS], unsigned long at);
+int attrs_answered(struct dump_ctx *ctx, struct task_thread *t,
+		   const struct remote_call calls[ATTRS_CALLS], const struct attrs_answer *a);
+
 /* leader.c: what one thread tells for its whole process. */
 int leader_collect(struct dump_ctx *ctx, struct pstree_item *it);
 #define LEADER_CALLS 72 /* as many as leader_calls() may fill in */

@@ -28,10 +28,19 @@ struct thread_answer {
 	uint64_t tid_addr;
 	int32_t pdeath_sig;
 	char comm[20];
+	struct attrs_answer attrs;
 };
 
 /* The calls of a thread, in this order. */
-enum { ASK_SAS, ASK_TID_ADDR, ASK_PDEATH, ASK_COMM, ASK_SECUREBITS, NR_ASK };
+enum {
+	ASK_SAS,
+	ASK_TID_ADDR,
+	ASK_PDEATH,
+	ASK_COMM,
+	ASK_SECUREBITS,
+	ASK_ATTRS,
+	NR_ASK = ASK_ATTRS + ATTRS_CALLS
+};
 
 /**
  * task_fail_at - record that a thread could not be asked
@@ -133,7 +142,7 @@ static int thread_regs(struct dump_ctx *ctx, struct pstree_item *it, struct dump
 {
 	int ret = ptrace_get_regs(th->tid, &th->regs);
 
-	if (!ret && regs_check(ctx, it, th)) {
+	if (!ret && (regs_check(ctx, it, th) || attrs_check(ctx, it, th))) {
 		it->dump->refused = true;
 		return 0;
 	}
@@ -220,6 +229,7 @@ static void thread_calls(struct remote_call calls[NR_ASK], unsigned long at)
 	calls[ASK_COMM] = (struct remote_call){ .nr = SYS_prctl, .args = { PR_GET_NAME, comm } };
 	calls[ASK_SECUREBITS] =
 		(struct remote_call){ .nr = SYS_prctl, .args = { PR_GET_SECUREBITS } };
+	attrs_calls(&calls[ASK_ATTRS], at + offsetof(struct thread_answer, attrs));
 }
 
 static int thread_answered(struct dump_ctx *ctx, struct task_thread *t,
@@ -227,7 +237,7 @@ static int thread_answered(struct dump_ctx *ctx, struct task_thread *t,
 {
 	ThreadCoreEntry *tc = t->core->thread_core;
 
-	for (int i = 0; i < NR_ASK; i++)
+	for (int i = 0; i < ASK_ATTRS; i++)
 		if (calls[i].ret < 0)
 			return task_fail(ctx, t->tid, (int)calls[i].ret,
 					 i == ASK_SAS ? "sigaltstack()" : "prctl()");
@@ -243,7 +253,7 @@ static int thread_answered(struct dump_ctx *ctx, struct task_thread *t,
 	tc->comm = arena_memdup(ctx->arena, a->comm, sizeof(a->comm));
 	tc->comm[sizeof(a->comm) - 1] = '\0';
 	tc->creds->secbits = (uint32_t)calls[ASK_SECUREBITS].ret;
-	return 0;
+	return attrs_answered(ctx, t, &calls[ASK_ATTRS], &a->attrs);
 }
 
 /* Threads asked at once, and where their answers are. */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "kernel/ptrace.h"
+#include "restore/attrs.h"
 #include "restore/batch.h"
 #include "restore/creds.h"
 #include "restore/seccomp.h"
@@ -78,7 +79,7 @@ static int set_scheduling(struct restore_ctx *ctx, const struct task_thread *t)
 	    sched_setscheduler(t->tid, (int)tc->sched_policy, &param) < 0)
 		return fail(ctx->report, "scheduling", errno, "thread %d: policy %u, priority %u",
 			    t->tid, tc->sched_policy, tc->sched_prio);
-	return 0;
+	return attrs_set(ctx, t);
 }
 
 /* The leader has queued its own in task.c. */
@@ -190,6 +191,7 @@ static int thread_batch(struct restore_ctx *ctx, struct batch *b, const struct p
 	int ret;
 
 	add_own(b, r, t);
+	attrs_add(ctx, b, t);
 	if (t == it->threads) {
 		add_limits(b, r, it);
 		add_membarrier(b, t->core->tc);
@@ -198,8 +200,10 @@ static int thread_batch(struct restore_ctx *ctx, struct batch *b, const struct p
 	    (ret = creds_add(ctx, b, r, it, t)) < 0)
 		return ret;
 	/* Both are reset by a change of credentials. */
-	if (t == it->threads)
+	if (t == it->threads) {
 		add_dumpable(b, it->mm);
+		attrs_add_memory(ctx, b, it);
+	}
 	batch_add(b, "parent-death signal", SYS_prctl, PR_SET_PDEATHSIG,
 		  tc->has_pdeath_sig ? tc->pdeath_sig : 0, 0, 0, 0, 0);
 	return 0;

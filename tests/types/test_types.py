@@ -3,7 +3,7 @@
 
 Starts each program of this directory (or those named) in a directory of its
 own, waits for READY, dumps and restores it, compares its state before and
-after, sends SIGUSR1 and reads PASS.  A program may have lines of the form
+after, sends SIGUSR1 and reads PASS. One that prints "SKIP reason" and ends is skipped. A program may have lines of the form
 
     # dump: OPTIONS       more options for dump
     # restore: OPTIONS    more options for restore
@@ -34,6 +34,10 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 class Failed(Exception):
+    pass
+
+
+class Skipped(Exception):
     pass
 
 
@@ -181,7 +185,7 @@ def run_in_tty(args, path, work):
         try:
             run(args, path, work)
         except Exception as e:
-            text = str(e) or repr(e)
+            text = ("SKIP " if isinstance(e, Skipped) else "") + (str(e) or repr(e))
         with open(os.path.join(work, "result"), "w") as f:
             f.write(text)
         os._exit(0)
@@ -193,6 +197,8 @@ def run_in_tty(args, path, work):
     os.close(master)
     os.waitpid(pid, 0)
     text = read(os.path.join(work, "result"))
+    if text.startswith("SKIP "):
+        raise Skipped(text[5:])
     if text:
         raise Failed(text)
 
@@ -207,7 +213,8 @@ def run(args, path, work):
     try:
         wait_for("READY", lambda: "READY" in read(out) or not alive(pid))
         if not alive(pid):
-            raise Failed("ended before READY: " + read(out))
+            why = re.search("^SKIP (.*)", read(out), re.M)
+            raise Skipped(why[1]) if why else Failed("ended before READY: " + read(out))
         wait_for("the program is at rest", lambda: asleep(pid))
         time.sleep(0.02)
         if opts["refused"]:
@@ -256,6 +263,8 @@ def main():
         try:
             run(args, os.path.join(HERE, f), work)
             print(f"ok - types/{name}", flush=True)
+        except Skipped as e:
+            print(f"ok - types/{name} # SKIP {e}", flush=True)
         except (Failed, OSError, subprocess.TimeoutExpired, subprocess.CalledProcessError,
                 ValueError) as e:
             bad += 1
