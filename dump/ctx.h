@@ -96,7 +96,8 @@ struct dump_ctx {
 	struct linked *links; /* names made for a restore: dump/files_link.c */
 	bool committed;       /* there is an image now, so they stay */
 	pid_t guardian;       /* 0: none */
-	int guardian_pipe;
+	int guardian_sock;
+	uint32_t guardian_ticket;    /* the last that was given */
 	ino_t own_ns[NR_NAMESPACES]; /* this program's namespaces; 0: not known */
 	bool seccomp_suspended;      /* PTRACE_O_SUSPEND_SECCOMP is in force */
 };

@@ -2,9 +2,10 @@
  * guardian - a process in a session of its own that outlives the tool. Tasks
  * find back to their own registers without help; what a tool that was killed
  * leaves in them, the work area and the bytes in the vdso, is taken out by the
- * guardian. The journal is a pipe: a pid when remote calls begin in a task,
+ * guardian. The journal is a socket: a pid when remote calls begin in a task,
  * its negative when they have ended, end of file when the tool has gone. Names
- * that files get for a restore are in it too, until there is an image.
+ * that files get for a restore are in it too, until there is an image, and
+ * sockets with an option that is to be set back, as descriptors.
  */
 #include "dump/guardian.h"
 
@@ -15,10 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "lib/fdpass.h"
 
 /* How often a task that is still on its way home is looked after again, every 10 ms. */
 #define TRIES 500
@@ -46,9 +49,6 @@ static void note(struct open_tasks *t, pid_t pid)
 	t->pids[t->n++] = pid;
 }
 
-/* In the place of a pid: a struct name follows. */
-#define NAME_FOLLOWS INT_MIN
-
 /* A file with a name for a restore. */
 struct name {
 	dev_t dev;
@@ -56,13 +56,40 @@ struct name {
 	char path[PATH_MAX];
 };
 
-static void note_name(struct name **names, size_t *n, int pipe_fd)
+/* An option of a socket, and the value that it had. */
+struct held {
+	uint32_t ticket;
+	int fd;
+	int level, option, value;
+};
+
+/* One message of the journal; its length depends on what it says. */
+struct entry {
+	enum { NOTE_TASK, NOTE_NAME, NOTE_HELD, NOTE_FREED } what;
+	union {
+		pid_t pid;
+		struct name name;
+		struct held held;
+		uint32_t ticket;
+	};
+};
+
+#define ENTRY_SIZE(field) (offsetof(struct entry, field) + sizeof(((struct entry *)NULL)->field))
+
+struct journal {
+	struct open_tasks open;
+	struct name *names;
+	size_t nr_names;
+	struct held *held;
+	size_t nr_held, room_held;
+};
+
+static void note_name(struct journal *j, const struct name *name)
 {
-	*names = realloc(*names, (*n + 1) * sizeof(**names));
-	if (!*names)
+	j->names = realloc(j->names, (j->nr_names + 1) * sizeof(*j->names));
+	if (!j->names)
 		abort();
-	if (read_all(pipe_fd, &(*names)[*n], sizeof(**names)) == 0)
-		++*n;
+	j->names[j->nr_names++] = *name;
 }
 
 static void remove_name(const struct name *name)
@@ -73,35 +100,85 @@ static void remove_name(const struct name *name)
 		unlink(name->path);
 }
 
-static void guardian_main(int pipe_fd, int images_fd)
+static void note_held(struct journal *j, const struct held *held, int fd)
 {
-	struct open_tasks open = { 0 };
-	struct name *names = NULL;
-	size_t nr_names = 0;
+	if (j->nr_held == j->room_held) {
+		j->room_held = j->room_held ? 2 * j->room_held : 64;
+		j->held = realloc(j->held, j->room_held * sizeof(*j->held));
+		if (!j->held)
+			abort();
+	}
+	j->held[j->nr_held] = *held;
+	j->held[j->nr_held++].fd = fd;
+}
+
+static void note_freed(struct journal *j, uint32_t ticket)
+{
+	for (size_t i = j->nr_held; i-- > 0;) {
+		if (j->held[i].ticket != ticket)
+			continue;
+		close(j->held[i].fd);
+		memmove(&j->held[i], &j->held[i + 1], (--j->nr_held - i) * sizeof(*j->held));
+		return;
+	}
+}
+
+/* False at the end of the journal. */
+static bool read_entry(struct journal *j, int sock)
+{
+	struct entry e;
+	size_t len, n;
+	int fd = -1;
+
+	if (fd_recv_msg(sock, &e, sizeof(e), &len, &fd, 1, &n, 0) < 0)
+		return false;
+	if (e.what == NOTE_TASK)
+		note(&j->open, e.pid);
+	else if (e.what == NOTE_NAME)
+		note_name(j, &e.name);
+	else if (e.what == NOTE_HELD && n)
+		note_held(j, &e.held, fd);
+	else if (e.what == NOTE_FREED)
+		note_freed(j, e.ticket);
+	return true;
+}
+
+static void guardian_main(int sock, int images_fd)
+{
+	struct journal j = { 0 };
 	sigset_t all;
-	pid_t pid;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	setsid();
 	prctl(PR_SET_NAME, GUARDIAN_NAME);
-	pipe_fd = fcntl(pipe_fd, F_DUPFD, 2);
+	sock = fcntl(sock, F_DUPFD, 2);
 	dup2(images_fd, 1);
-	dup2(pipe_fd, 0);
+	dup2(sock, 0);
 	close_range(2, ~0U, 0);
-	while (read_all(0, &pid, sizeof(pid)) == 0) {
-		if (pid == NAME_FOLLOWS)
-			note_name(&names, &nr_names, 0);
-		else
-			note(&open, pid);
+	while (read_entry(&j, 0))
+		;
+	/* The last change first. */
+	while (j.nr_held) {
+		const struct held *h = &j.held[--j.nr_held];
+
+		setsockopt(h->fd, h->level, h->option, &h->value, sizeof(h->value));
+		close(h->fd);
 	}
 	/* An image that is complete refers to them. */
-	while (nr_names && faccessat(1, "inventory.img", F_OK, 0) < 0)
-		remove_name(&names[--nr_names]);
-	for (size_t i = 0; i < open.n; i++)
-		for (int n = 0; n < TRIES && remote_rescue(open.pids[i]) < 0; n++)
+	while (j.nr_names && faccessat(1, "inventory.img", F_OK, 0) < 0)
+		remove_name(&j.names[--j.nr_names]);
+	for (size_t i = 0; i < j.open.n; i++)
+		for (int n = 0; n < TRIES && remote_rescue(j.open.pids[i]) < 0; n++)
 			usleep(10000);
 	_exit(0);
+}
+
+static int tell(struct dump_ctx *ctx, const struct entry *e, size_t len, const int *fd)
+{
+	if (ctx->guardian <= 0)
+		return 0;
+	return fd_send_msg(ctx->guardian_sock, e, len, fd, fd ? 1 : 0, 0);
 }
 
 /**
@@ -114,9 +191,9 @@ int dump_guardian_start(struct dump_ctx *ctx)
 {
 	int p[2];
 
-	ctx->guardian_pipe = -1;
-	if (pipe2(p, O_CLOEXEC) < 0)
-		return fail(ctx->report, "guardian", errno, "pipe for the guardian process");
+	ctx->guardian_sock = -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p) < 0)
+		return fail(ctx->report, "guardian", errno, "socket of the guardian process");
 	ctx->guardian = fork();
 	if (ctx->guardian == 0) {
 		close(p[1]);
@@ -127,7 +204,7 @@ int dump_guardian_start(struct dump_ctx *ctx)
 		close(p[1]);
 		return fail(ctx->report, "guardian", errno, "fork the guardian process");
 	}
-	ctx->guardian_pipe = p[1];
+	ctx->guardian_sock = p[1];
 	return 0;
 }
 
@@ -138,7 +215,9 @@ int dump_guardian_start(struct dump_ctx *ctx)
  */
 void dump_guardian_note(struct dump_ctx *ctx, pid_t pid)
 {
-	if (ctx->guardian > 0 && write_all(ctx->guardian_pipe, &pid, sizeof(pid)) < 0)
+	struct entry e = { .what = NOTE_TASK, .pid = pid };
+
+	if (tell(ctx, &e, ENTRY_SIZE(pid), NULL) < 0)
 		log_warn(ctx->report, "the guardian process is gone");
 }
 
@@ -151,15 +230,54 @@ void dump_guardian_note(struct dump_ctx *ctx, pid_t pid)
  */
 void dump_guardian_name(struct dump_ctx *ctx, const char *path, dev_t dev, ino_t ino)
 {
-	struct name name = { .dev = dev, .ino = ino };
-	pid_t head = NAME_FOLLOWS;
+	struct entry e = { .what = NOTE_NAME };
+
+	e.name.dev = dev;
+	e.name.ino = ino;
+	memcpy(e.name.path, path, strlen(path) + 1);
+	if (tell(ctx, &e, ENTRY_SIZE(name), NULL) < 0)
+		log_warn(ctx->report, "the guardian process is gone");
+}
+
+/**
+ * dump_guardian_hold - an option of a socket of the tree is about to be changed
+ * @ctx: the dump
+ * @fd: a descriptor of the socket; stays the caller's
+ * @level: level of the option
+ * @option: its name
+ * @value: what it is to be again if this program dies
+ *
+ * Changes are taken back in reverse.
+ *
+ * Return: a ticket for dump_guardian_free(), 0 without a guardian, or -errno,
+ * recorded: then the option must not be changed.
+ */
+int dump_guardian_hold(struct dump_ctx *ctx, int fd, int level, int option, int value)
+{
+	struct entry e = { .what = NOTE_HELD,
+			   .held = { .level = level, .option = option, .value = value } };
+	int ret;
 
 	if (ctx->guardian <= 0)
-		return;
-	memcpy(name.path, path, strlen(path) + 1);
-	if (write_all(ctx->guardian_pipe, &head, sizeof(head)) < 0 ||
-	    write_all(ctx->guardian_pipe, &name, sizeof(name)) < 0)
-		log_warn(ctx->report, "the guardian process is gone");
+		return 0;
+	e.held.ticket = ++ctx->guardian_ticket;
+	ret = tell(ctx, &e, ENTRY_SIZE(held), &fd);
+	if (ret < 0)
+		return fail(ctx->report, "guardian", -ret, "tell the guardian process");
+	return (int)e.held.ticket;
+}
+
+/**
+ * dump_guardian_free - the option has its value again
+ * @ctx: the dump
+ * @ticket: as dump_guardian_hold() returned it
+ */
+void dump_guardian_free(struct dump_ctx *ctx, int ticket)
+{
+	struct entry e = { .what = NOTE_FREED, .ticket = (uint32_t)ticket };
+
+	if (ticket > 0)
+		tell(ctx, &e, ENTRY_SIZE(ticket), NULL);
 }
 
 /**
@@ -170,7 +288,7 @@ void dump_guardian_stop(struct dump_ctx *ctx)
 {
 	if (ctx->guardian <= 0)
 		return;
-	close(ctx->guardian_pipe);
+	close(ctx->guardian_sock);
 	kill(ctx->guardian, SIGKILL);
 	waitpid(ctx->guardian, NULL, 0);
 	ctx->guardian = 0;
