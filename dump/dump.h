@@ -26,8 +26,11 @@ struct dump_opts {
 	bool force_irmap;     /* look for the names of what is watched, in these places too: */
 	const char *const *irmap_paths;
 	size_t nr_irmap_paths;
-	unsigned timeout; /* seconds; 0 is the default of 10 */
-	bool attached;    /* state: the caller's thread traces every task already */
+	const char *const *externals; /* --external: TYPE[ID]:NAME */
+	size_t nr_externals;
+	const struct pstree *like; /* verify: what is from outside there is not looked into here */
+	unsigned timeout;          /* seconds; 0 is the default of 10 */
+	bool attached;             /* state: the caller's thread traces every task already */
 	/* Progress: called with bytes done and bytes in all; may be NULL. */
 	void (*progress)(void *arg, uint64_t done, uint64_t total);
 	/* Action scripts: called with CRIU's action name; non-zero vetoes. May be NULL. */

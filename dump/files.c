@@ -263,7 +263,7 @@ static int files_init(struct dump_ctx *ctx)
 	f->pipe_dev = st.st_dev;
 	if (stat("/proc/self/ns/net", &st) == 0)
 		f->netns = st.st_ino;
-	return 0;
+	return outside_begin(ctx);
 }
 
 /**
@@ -326,6 +326,7 @@ int dump_files_finish(struct dump_ctx *ctx)
 		bad = bad ? bad : ret;
 		file_info_put(&d->dump->fi);
 	}
+	bad = outside_end(ctx) ?: bad;
 	for (int k = 0; k < IMAGE_KINDS; k++) {
 		ret = f->side[k] ? image_finish(&f->side[k]) : 0;
 		bad = bad ? bad : ret;

@@ -44,6 +44,7 @@ struct dump_files {
 	int mount_fd; /* what was watched last is on this mount */
 	uint32_t mount_kdev;
 	int scratch[2]; /* a pipe of our own, for what is looked at and not taken */
+	bool *named;    /* those of dump_opts.externals that were met */
 	bool kcmp_missing;
 	bool blocked; /* a file is a blocker: those that refer to it need not say so too */
 };
@@ -57,6 +58,12 @@ struct file_desc *file_desc_make(struct dump_ctx *ctx, enum file_kind kind,
 				 const struct fd_info *fi);
 bool file_may_be_locked(const struct dump_ctx *ctx, ino_t ino);
 struct file_desc *file_probe(struct dump_ctx *ctx, struct fd_info *fi);
+
+/* outside.c */
+const char *outside_named(struct dump_ctx *ctx, const char *what);
+struct file_desc *outside_probe(struct dump_ctx *ctx, const struct fd_info *fi);
+int outside_begin(struct dump_ctx *ctx);
+int outside_end(struct dump_ctx *ctx);
 
 /* files_info.c */
 int file_info_get(struct dump_ctx *ctx, struct fd_info *fi, int pidfd);

@@ -160,8 +160,11 @@ static const char *unknown_kind(struct dump_ctx *ctx, const struct fd_info *fi)
  */
 struct file_desc *file_probe(struct dump_ctx *ctx, struct fd_info *fi)
 {
+	struct file_desc *outside = outside_probe(ctx, fi);
 	const char *kind;
 
+	if (outside)
+		return outside;
 	for (int k = 0; k < FILE_KINDS; k++) {
 		const struct file_dump_ops *ops = file_dump_ops[k];
 		struct file_desc *d;

@@ -67,6 +67,7 @@ struct restore_task {
 };
 
 struct cow_range;
+struct outside;
 
 struct restore_ctx {
 	const struct restore_opts *opts;
@@ -78,6 +79,7 @@ struct restore_ctx {
 	struct image_dir *images;
 	struct restore_engine *engine; /* restore/engine.c's own */
 	struct restore_files *files;   /* restore/files.c's own */
+	struct outside *outside;       /* restore/outside.c's own */
 	struct caps *own_caps; /* creds.c's own: what tasks begin with, and the securebits */
 	uint32_t own_secbits;
 	struct cow_range *kept; /* restore/cow.c's own, shared with all tasks */
@@ -139,6 +141,8 @@ int restore_shmem(struct restore_ctx *ctx);
 int restore_memory(struct restore_ctx *ctx);
 /* threads.c: threads, and everything that belongs to one. */
 int restore_threads(struct restore_ctx *ctx);
+/* outside.c: files that the caller brings. */
+int outside_plan(struct restore_ctx *ctx);
 /* files.c: what the file types keep in the tool; files that are only mapped. */
 void restore_files_free(struct restore_ctx *ctx);
 int file_gone_end(struct restore_ctx *ctx);     /* files_dead.c */

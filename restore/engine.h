@@ -24,6 +24,7 @@ struct restore_ctx;
 
 /* For the stages of a restore, in this order. */
 void engine_bind_types(struct pstree *t);
+void engine_bind_type(struct file_desc *d);
 int engine_plan(struct restore_ctx *ctx);
 size_t engine_count(const struct restore_ctx *ctx);
 void engine_service(struct restore_ctx *ctx, int *fd);

@@ -160,7 +160,9 @@ int engine_plan(struct restore_ctx *ctx)
 	ctx->tree->files.engine = e;
 	engine_service(ctx, report_log_fd(ctx->report));
 	plan_tables(e);
-	ret = plan_descs(e);
+	ret = outside_plan(ctx);
+	if (!ret)
+		ret = plan_descs(e);
 	if (!ret)
 		ret = plan_types(e);
 	e->planned = true;

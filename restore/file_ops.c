@@ -16,6 +16,15 @@ static const struct file_desc_ops *const file_ops[FILE_KINDS] = {
 };
 
 /**
+ * engine_bind_type - give a desc the ops of its type
+ * @d: the desc
+ */
+void engine_bind_type(struct file_desc *d)
+{
+	d->ops = file_ops[d->kind];
+}
+
+/**
  * engine_bind_types - give every desc of a loaded tree the ops of its type
  * @t: the tree
  */
@@ -24,5 +33,5 @@ void engine_bind_types(struct pstree *t)
 	struct file_desc *d;
 
 	list_for_each(d, &t->files.descs, list)
-		d->ops = file_ops[d->kind];
+		engine_bind_type(d);
 }

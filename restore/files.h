@@ -62,6 +62,9 @@ int file_side_load(const struct pstree *t, enum image_kind k,
 		   int (*each)(const struct pstree *t, struct image_reader *r,
 			       const ProtobufCMessage *m));
 
+/* outside.c */
+int *outside_fd(const struct file_desc *d);
+
 /* files_ghost.c */
 int file_ghost_prepare(struct pstree *t, struct file_desc *d);
 bool file_is_ghost(const struct file_desc *d);

@@ -14,6 +14,20 @@ struct pstree;
 struct report;
 
 /* One request. */
+/* --inherit-fd: a descriptor of the caller in place of the files of one name. */
+struct restore_inherit {
+	int fd;
+	const char *key; /* pipe:[INO], socket:[INO], tty[RDEV:DEV], file[MNT:INO], a path, ... */
+};
+
+/* --map: something else at one descriptor of one task. */
+struct restore_map {
+	pid_t pid;
+	int fd;
+	int from;           /* a descriptor of the caller, or -1 */
+	const char *target; /* the path to open, with the flags of the dump, if @from is -1 */
+};
+
 struct restore_opts {
 	int images_fd;
 	bool detach;  /* -d: the tree is left to init */
@@ -21,6 +35,12 @@ struct restore_opts {
 	bool shell_job;
 	bool leave_stopped; /* -s */
 	bool tcp_established, file_locks, ext_unix_sk, evasive_devices;
+	const struct restore_inherit *inherits;
+	size_t nr_inherits;
+	const struct restore_map *maps;
+	size_t nr_maps;
+	const char *const *externals; /* --external: dev[NAME]:PATH and the like */
+	size_t nr_externals;
 	unsigned timeout; /* seconds; 0 is the default of 10 */
 	/*
 	 * --verify: called with the loaded model when every task is rebuilt

@@ -75,11 +75,11 @@ int action_run(struct cmd *c, const char *name, pid_t root)
 	int all = 0;
 	char **env;
 
-	if (!c->o->nr_scripts)
+	if (!c->o->scripts.n)
 		return 0;
 	env = action_env(c, name, root);
-	for (size_t i = 0; i < c->o->nr_scripts; i++) {
-		const char *script = c->o->scripts[i];
+	for (size_t i = 0; i < c->o->scripts.n; i++) {
+		const char *script = c->o->scripts.v[i];
 		int ret = run_script(c, script, env);
 
 		log_debug(c->r, "action script %s, %s: %d", script, name, ret);

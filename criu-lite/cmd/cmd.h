@@ -55,6 +55,10 @@ int print_json(struct json_object *o);
 /* action.c */
 int action_run(struct cmd *c, const char *name, pid_t root);
 
+/* outside.c: --inherit-fd and --map, read and checked. */
+struct restore_opts;
+int outside_parse(struct cmd *c, struct restore_opts *opts);
+
 /* verify.c: 0, or -errno with every difference recorded. */
 int verify_tree(struct cmd *c, struct pstree *image);
 

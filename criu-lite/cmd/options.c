@@ -144,16 +144,15 @@ static bool word_in(const char *words, const char *word)
 static int set_value(struct options *o, const struct option_row *row, const char *arg)
 {
 	char *field = (char *)o + row->field;
+	struct option_list *list;
 
 	switch (row->type) {
 	case OPT_TEXT:
 		*(const char **)field = arg;
 		return *arg ? 0 : -EINVAL;
 	case OPT_LIST:
-		if (row->field == offsetof(struct options, irmap_paths))
-			arena_push(o->arena, o->irmap_paths, o->nr_irmap_paths) = arg;
-		else
-			arena_push(o->arena, o->scripts, o->nr_scripts) = arg;
+		list = (struct option_list *)field;
+		arena_push(o->arena, list->v, list->n) = arg;
 		return *arg ? 0 : -EINVAL;
 	case OPT_NUMBER:
 	case OPT_FD:

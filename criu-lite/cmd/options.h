@@ -20,6 +20,12 @@ enum verb {
 	VERB_NONE = VERBS
 };
 
+/* What an option that may be repeated was given. */
+struct option_list {
+	const char **v;
+	size_t n;
+};
+
 struct options {
 	struct arena *arena; /* holds every string from a configuration file */
 	enum verb verb;
@@ -33,11 +39,8 @@ struct options {
 	unsigned verbosity; /* 0 to 4: messages, errors, warnings, information, debug */
 	unsigned tree, timeout, cycles;
 	int status_fd, close_fd; /* -1 without */
-	const char **irmap_paths;
-	size_t nr_irmap_paths;
+	struct option_list irmap_paths, scripts, externals, inherits, maps;
 	uint64_t ghost_limit; /* bytes; 0 is the default */
-	const char **scripts;
-	size_t nr_scripts;
 	const char *feature;
 
 	bool shell_job, leave_running, leave_stopped, detach, sibling;

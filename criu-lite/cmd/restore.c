@@ -77,14 +77,19 @@ int cmd_restore(struct cmd *c)
 		.file_locks = o->file_locks,
 		.ext_unix_sk = o->ext_unix_sk,
 		.evasive_devices = o->evasive_devices,
+		.externals = o->externals.v,
+		.nr_externals = o->externals.n,
 		.timeout = o->timeout,
 		.verify = o->verify ? on_verify : NULL,
 		.progress = on_progress,
 		.action = on_action,
 		.arg = &run,
 	};
-	int ret = session_open(c, "restore.log");
+	/* First of all: a number that is not open must not become one of ours. */
+	int ret = outside_parse(c, &opts);
 
+	if (ret >= 0)
+		ret = session_open(c, "restore.log");
 	if (ret < 0)
 		return ret;
 	opts.images_fd = c->images_fd;

@@ -61,6 +61,7 @@ static int live_state(struct cmd *c, const struct pstree *image, struct json_obj
 		.ext_unix_sk = true,
 		.evasive_devices = true,
 		.ghost_limit = UINT64_MAX,
+		.like = image,
 		.timeout = c->o->timeout,
 		.attached = true,
 	};

@@ -55,6 +55,9 @@ struct file_desc_ops {
 	int (*prepare)(struct pstree *t, struct file_desc *d);
 	/* Before any fork, in the tool: what would fail is reported (all causes, not the first). */
 	int (*check)(struct pstree *t, struct file_desc *d);
+	/* The name by which --inherit-fd knows it; NULL if the type has none, false if this one. */
+	bool (*key)(struct pstree *t, const struct file_desc *d, char *buf, size_t size);
+	bool takes;       /* a descriptor from outside goes through the type: outside_fd() has it */
 	size_t priv_size; /* bytes of restore-time state, zeroed: file_desc_priv() */
 };
 
@@ -66,6 +69,7 @@ struct file_desc {
 	struct list_head list; /* filetab.descs */
 	struct list_head fles; /* fdinfo_list_entry.of_desc; master first; empty if only mapped */
 	const struct file_desc_ops *ops; /* restore only */
+	bool outside;                    /* somebody else brings it at restore: not compared */
 	void *priv; /* restore only: ops->priv_size bytes, per process after fork */
 	struct pstree *tree;
 	struct file_desc_dump *dump; /* dump only */

@@ -134,9 +134,9 @@ const char *state_file_name(struct state_ctx *s, const struct file_desc *d)
 {
 	const struct state_place *p = idmap_get(&s->descs, d->id);
 	const ProtobufCFieldDescriptor *f;
-	const char *type = file_types[d->kind].name, *path;
+	const char *type = d->outside ? "outside" : file_types[d->kind].name, *path;
 
-	if (d->kind == FILE_KIND_reg && d->msg) {
+	if (!d->outside && d->kind == FILE_KIND_reg && d->msg) {
 		f = protobuf_c_message_descriptor_get_field_by_name(d->msg->descriptor, "name");
 		path = f ? *(char *const *)((const char *)d->msg + f->offset) : NULL;
 		if (path)
@@ -162,12 +162,12 @@ static struct json_object *show_fd(struct state_ctx *s, const struct pstree_item
 	const struct state_place *p = idmap_get(&s->descs, d->id);
 	struct json_object *o = json_object_new_object();
 
-	state_put(o, "kind", state_str(file_types[d->kind].name));
+	state_put(o, "kind", state_str(d->outside ? "outside" : file_types[d->kind].name));
 	if (fle->fdflags & FD_CLOEXEC)
 		state_put(o, "cloexec", json_object_new_boolean(1));
 	if (p && count_fles(d) > 1)
 		state_put(o, "sharing", state_place_name(p));
-	if (!p || (p->pid == it->pid && p->fd == fle->fd))
+	if (!d->outside && (!p || (p->pid == it->pid && p->fd == fle->fd)))
 		state_put(o, "file", state_msg(s, d->msg));
 	return o;
 }
@@ -227,7 +227,7 @@ struct json_object *state_pipes(struct state_ctx *s)
 	const struct file_desc *d;
 
 	list_for_each(d, &s->t->files.descs, list) {
-		uint64_t hash = d->msg ? data_hash(d->msg) : 0, id;
+		uint64_t hash = d->msg && !d->outside ? data_hash(d->msg) : 0, id;
 		const struct state_place *p;
 		enum state_space space;
 

@@ -9,6 +9,7 @@
 #include <asm/termbits.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
@@ -159,6 +160,16 @@ static void read_owner(struct dump_ctx *ctx, const struct fd_info *fi, TtyInfoEn
 		e->sid = e->pgrp = 0;
 }
 
+/* tty[RDEV:DEV]: the restore is given it. */
+static bool is_external(struct dump_ctx *ctx, const struct fd_info *fi)
+{
+	char what[40];
+
+	snprintf(what, sizeof(what), "tty[%llx:%llx]", (unsigned long long)fi->st.st_rdev,
+		 (unsigned long long)fi->st.st_dev);
+	return outside_named(ctx, what);
+}
+
 static int check_outside(struct dump_ctx *ctx, const struct fd_info *fi, dev_t pts)
 {
 	if (!is_pts(pts) || ctx->opts->shell_job ||
@@ -176,19 +187,22 @@ static int tty_finish(struct dump_ctx *ctx, struct file_desc *d, const struct fd
 	TtyPtyEntry pty = TTY_PTY_ENTRY__INIT;
 	dev_t rdev = fi->st.st_rdev;
 	uint32_t dev = tty_dev(fi);
-	int ret = check_outside(ctx, fi, dev);
+	bool external = is_external(ctx, fi);
+	int ret = external ? 0 : check_outside(ctx, fi, dev);
 
 	if (ret || file_seen(ctx, FILE_KIND_tty, KEY_INFO | f->tty_info_id))
 		return ret;
 	file_see(ctx, FILE_KIND_tty, KEY_INFO | f->tty_info_id, d);
 	e.id = f->tty_info_id;
-	e.type = type_of(rdev);
+	e.type = external ? TTY_TYPE__EXT_TTY : type_of(rdev);
 	e.rdev = (uint32_t)rdev;
 	e.has_dev = e.has_uid = e.has_gid = 1;
 	e.dev = file_kdev(fi->st.st_dev);
 	e.uid = fi->st.st_uid;
 	e.gid = fi->st.st_gid;
-	if (is_pts(rdev) || is_master(rdev)) {
+	if (external) {
+		/* Neither its name nor its number matter. */
+	} else if (is_pts(rdev) || is_master(rdev)) {
 		pty.index = pty_index(is_pts(rdev) ? rdev : dev);
 		e.pty = &pty;
 	} else if (is_pts(dev)) {
@@ -200,9 +214,9 @@ static int tty_finish(struct dump_ctx *ctx, struct file_desc *d, const struct fd
 		return file_blocker(ctx, fi, "tty-kind", EOPNOTSUPP,
 				    "a terminal with line discipline %u", e.termios->c_line);
 	read_owner(ctx, fi, &e);
-	if (is_master(rdev))
+	if (is_master(rdev) && !external)
 		ret = check_session(ctx, fi, &e);
-	if (!ret && is_master(rdev))
+	if (!ret && is_master(rdev) && !external)
 		ret = tty_queues(ctx, fi, &e, e.id - 1);
 	return ret ? ret : file_side_put(ctx, IMAGE_TTY_INFO, &e.base, NULL, 0);
 }

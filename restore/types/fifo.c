@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -74,8 +75,19 @@ static int fifo_open(struct file_desc *d, int *new_fd)
 	return 0;
 }
 
+static bool fifo_key(struct pstree *t, const struct file_desc *d, char *buf, size_t size)
+{
+	const FifoEntry *e = file_desc_entry(d);
+	const struct file_desc *reg = file_desc_find(t, e->has_regf_id ? e->regf_id : e->id);
+
+	if (!reg || reg->kind != FILE_KIND_reg)
+		return false;
+	return snprintf(buf, size, "%s", ((const RegFileEntry *)reg->msg)->name) < (int)size;
+}
+
 const struct file_desc_ops fifo_desc_ops = {
 	.open = fifo_open,
+	.key = fifo_key,
 	.prepare = fifo_prepare,
 	.priv_size = sizeof(struct fifo_priv),
 };

@@ -5,6 +5,7 @@
 #include "restore/files_sock.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -150,4 +151,15 @@ static int inetsk_open(struct file_desc *d, int *new_fd)
 	return 0;
 }
 
-const struct file_desc_ops inetsk_desc_ops = { .open = inetsk_open, .prepare = inetsk_prepare };
+static bool inetsk_key(struct pstree *t, const struct file_desc *d, char *buf, size_t size)
+{
+	const InetSkEntry *e = file_desc_entry(d);
+
+	(void)t;
+	snprintf(buf, size, "socket:[%u]", e->ino);
+	return true;
+}
+
+const struct file_desc_ops inetsk_desc_ops = { .open = inetsk_open,
+					       .key = inetsk_key,
+					       .prepare = inetsk_prepare };

@@ -174,8 +174,20 @@ static int memfd_open(struct file_desc *d, int *new_fd)
 	return 0;
 }
 
+static bool memfd_key(struct pstree *t, const struct file_desc *d, char *buf, size_t size)
+{
+	const MemfdFileEntry *e = file_desc_entry(d);
+	const struct memfd_inode *i;
+
+	if (file_side_load(t, IMAGE_MEMFD_INODE, &memfd_inode_entry__descriptor, each_inode))
+		return false;
+	i = rfile_seen(t, FILE_KIND_memfd, e->inode_id);
+	return i && snprintf(buf, size, "/memfd:%s", i->e->name) < (int)size;
+}
+
 const struct file_desc_ops memfd_desc_ops = {
 	.open = memfd_open,
+	.key = memfd_key,
 	.prepare = memfd_prepare,
 	.priv_size = sizeof(struct memfd_priv),
 };

@@ -108,8 +108,18 @@ static int pipe_open(struct file_desc *d, int *new_fd)
 	return 0;
 }
 
+static bool pipe_key(struct pstree *t, const struct file_desc *d, char *buf, size_t size)
+{
+	const PipeEntry *e = file_desc_entry(d);
+
+	(void)t;
+	snprintf(buf, size, "pipe:[%u]", e->pipe_id);
+	return true;
+}
+
 const struct file_desc_ops pipe_desc_ops = {
 	.open = pipe_open,
+	.key = pipe_key,
 	.prepare = pipe_prepare,
 	.priv_size = sizeof(struct pipe_priv),
 };

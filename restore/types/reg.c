@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -89,6 +90,11 @@ static int reg_check(struct pstree *t, struct file_desc *d)
 
 	if (file_is_ghost(d) || proc_task(d))
 		return 0;
+	if (e->ext) {
+		file_fail(d, EBADF, "the dump left it outside: bring it by --inherit-fd 'fd[N]:%s'",
+			  e->name);
+		return -EBADF;
+	}
 	if (before && same_expected(file_desc_entry(before), e))
 		return 0;
 	if (!before)
@@ -153,8 +159,17 @@ static int reg_open(struct file_desc *d, int *new_fd)
 	return 0;
 }
 
+static bool reg_key(struct pstree *t, const struct file_desc *d, char *buf, size_t size)
+{
+	const RegFileEntry *e = file_desc_entry(d);
+
+	(void)t;
+	return snprintf(buf, size, "%s", e->name) < (int)size;
+}
+
 const struct file_desc_ops reg_desc_ops = {
 	.open = reg_open,
 	.prepare = reg_prepare,
 	.check = reg_check,
+	.key = reg_key,
 };

@@ -342,6 +342,31 @@ static int prepare_ctty(struct pstree *t, struct file_desc *d, struct tty_priv *
 	return 0;
 }
 
+/* One that the caller brings: a session of the tree may have it as its own. */
+static int prepare_brought(struct pstree *t, struct file_desc *d)
+{
+	struct tty_priv *p = file_desc_priv(d);
+	pid_t sid = (pid_t)p->info->sid;
+	struct pstree_item *leader = sid ? pstree_find(t, sid) : NULL;
+
+	p->sets = first_of(t, d, p->info->id);
+	if (leader && item_alive(leader) && !rfile_seen(t, FILE_KIND_tty, TTY_SEEN_CTTY | sid))
+		tty_ctty_is(t, sid, (pid_t)p->info->pgrp, outside_fd(d));
+	return 0;
+}
+
+static int open_brought(struct file_desc *d)
+{
+	struct tty_priv *p = file_desc_priv(d);
+	cleanup_close int fd = fcntl(*outside_fd(d), F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return file_fail(d, errno, "take the terminal from outside");
+	if (p->sets && p->info->termios && tty_set_termios(d, fd, p->info->termios) < 0)
+		return -1;
+	return take_fd(&fd);
+}
+
 static int tty_prepare(struct pstree *t, struct file_desc *d)
 {
 	struct tty_priv *p = file_desc_priv(d);
@@ -360,8 +385,16 @@ static int tty_prepare(struct pstree *t, struct file_desc *d)
 		if (ret)
 			return ret;
 	}
+	if (p->info && d->outside)
+		return prepare_brought(t, d);
 	if (!p->info || p->hung >= 0)
 		return 0;
+	if (p->info->type == TTY_TYPE__EXT_TTY) {
+		file_fail(d, EBADF,
+			  "the dump left it outside: bring it by --inherit-fd 'fd[N]:tty[%x:%x]'",
+			  p->info->rdev, p->info->dev);
+		return -EBADF;
+	}
 	if (p->info->type == TTY_TYPE__CTTY && p->pty)
 		return prepare_ctty(t, d, p, p->pty->sid);
 	if (p->info->type == TTY_TYPE__CTTY && p->info->sid &&
@@ -497,6 +530,10 @@ static int tty_open(struct file_desc *d, int *new_fd)
 	cleanup_close int fd = -1;
 	int ret;
 
+	if (d->outside) {
+		*new_fd = open_brought(d);
+		return *new_fd < 0 ? -1 : 0;
+	}
 	if (p->master)
 		return open_master(d, new_fd);
 	ret = p->own && p->sets ? set_foreground(d, p->own->fd, p->info) : 0;
@@ -516,8 +553,24 @@ static int tty_open(struct file_desc *d, int *new_fd)
 	return 0;
 }
 
+static bool tty_key(struct pstree *t, const struct file_desc *d, char *buf, size_t size)
+{
+	const TtyFileEntry *e = file_desc_entry(d);
+	const TtyInfoEntry *i;
+
+	if (file_side_load(t, IMAGE_TTY_INFO, &tty_info_entry__descriptor, each_info))
+		return false;
+	i = idmap_get(&restore_files(t)->content[IMAGE_TTY_INFO], e->tty_info_id);
+	if (!i || !i->has_dev)
+		return false;
+	snprintf(buf, size, "tty[%x:%x]", i->rdev, i->dev);
+	return true;
+}
+
 const struct file_desc_ops tty_desc_ops = {
 	.open = tty_open,
+	.key = tty_key,
+	.takes = true,
 	.prepare = tty_prepare,
 	.priv_size = sizeof(struct tty_priv),
 };

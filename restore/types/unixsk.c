@@ -8,6 +8,7 @@
 #include "restore/files_unix.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -298,8 +299,18 @@ static int unixsk_open(struct file_desc *d, int *new_fd)
 	return unix_connect(d, file_fd(d), p->to) < 0 ? -1 : 0;
 }
 
+static bool unixsk_key(struct pstree *t, const struct file_desc *d, char *buf, size_t size)
+{
+	const UnixSkEntry *e = file_desc_entry(d);
+
+	(void)t;
+	snprintf(buf, size, "socket:[%u]", e->ino);
+	return true;
+}
+
 const struct file_desc_ops unixsk_desc_ops = {
 	.open = unixsk_open,
+	.key = unixsk_key,
 	.prepare = unixsk_prepare,
 	.check = unixsk_check,
 	.priv_size = sizeof(struct unixsk_priv),

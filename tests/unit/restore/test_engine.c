@@ -40,7 +40,9 @@ static void (*in_task)(struct pstree_item *me); /* between run and finish; may b
 
 static void setup(void)
 {
-	ctx = (struct restore_ctx){ .report = report_new() };
+	static const struct restore_opts opts;
+
+	ctx = (struct restore_ctx){ .report = report_new(), .opts = &opts };
 	report_log_to(ctx.report, -1, LOG_ERROR);
 	ctx.tree = pstree_new(ctx.report);
 	ctx.arena = ctx.tree->arena;
