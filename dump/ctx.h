@@ -163,6 +163,8 @@ struct file_desc *dump_mapped_file(struct dump_ctx *ctx, struct pstree_item *it,
 				   uint64_t end, uint32_t open_flags); /* NULL: recorded */
 struct file_desc *dump_link_file(struct dump_ctx *ctx, struct pstree_item *it, const char *name);
 int dump_files_finish(struct dump_ctx *ctx);
+/* locks.c */
+int dump_locks(struct dump_ctx *ctx);       /* held and waited for */
 void dump_links_undo(struct dump_ctx *ctx); /* files_link.c */
 /* write.c */
 int dump_write(struct dump_ctx *ctx); /* all images but pages and the inventory */

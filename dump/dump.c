@@ -152,6 +152,7 @@ static const struct stage stages[] = {
 	{ "memory maps", dump_vmas, NULL, FOR_BOTH },
 	{ "tasks", dump_tasks, NULL, FOR_BOTH },
 	{ "files", dump_files, undo_files, FOR_BOTH },
+	{ "locks", dump_locks, NULL, FOR_BOTH },
 	{ "mapped files", dump_vma_files, NULL, FOR_BOTH },
 	{ "files, second look", stage_finish_files, NULL, FOR_BOTH },
 	{ "blockers", stage_blockers, NULL, FOR_BOTH },
@@ -167,7 +168,8 @@ static const struct stage stages[] = {
 static bool goes_on(struct dump_ctx *ctx, const struct stage *s, int ret)
 {
 	return ret && report_count(ctx->report) > ctx->causes_before &&
-	       (s->run == dump_files || s->run == dump_vma_files || s->run == stage_finish_files);
+	       (s->run == dump_files || s->run == dump_locks || s->run == dump_vma_files ||
+		s->run == stage_finish_files);
 }
 
 static int run_stages(struct dump_ctx *ctx)

@@ -228,14 +228,16 @@ static void read_locks(struct dump_files *f)
 /* So many looks into fdinfo cost less than /proc/locks, which waits for an RCU grace period. */
 #define LOCK_LOOKS 1000
 
+#define PID_INIT_INO 0xeffffffcu /* of the first pid namespace, since Linux 3.8 */
+
 /**
  * file_may_be_locked - is it worth looking for locks in a file's fdinfo?
  * @ctx: the dump
- * @ino: its inode number
+ * @st: the file
  *
  * Return: false if no lock exists on an inode of that number.
  */
-bool file_may_be_locked(const struct dump_ctx *ctx, ino_t ino)
+bool file_may_be_locked(const struct dump_ctx *ctx, const struct stat *st)
 {
 	struct dump_files *f = ctx->files;
 
@@ -243,7 +245,11 @@ bool file_may_be_locked(const struct dump_ctx *ctx, ino_t ino)
 		return true;
 	if (f->lock_looks == LOCK_LOOKS)
 		read_locks(f);
-	return idmap_get(&f->locked, ino);
+	/* Elsewhere than in the first pid namespace the locks of takers that are gone are missing.
+	 */
+	if (ctx->own_ns[0] != PID_INIT_INO && (S_ISREG(st->st_mode) || S_ISDIR(st->st_mode)))
+		return true;
+	return idmap_get(&f->locked, st->st_ino);
 }
 
 static int files_init(struct dump_ctx *ctx)
@@ -336,6 +342,8 @@ int dump_files_finish(struct dump_ctx *ctx)
 	idmap_free(&f->by_key);
 	idmap_free(&f->by_path);
 	idmap_free(&f->locked);
+	idmap_free(&f->outside);
+	idmap_free(&f->outside_pids);
 	sockdiag_close(f->sockdiag);
 	close_owned(&f->mount_fd);
 	close_owned(&f->scratch[0]);

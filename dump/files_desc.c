@@ -11,6 +11,7 @@
 #include <sys/sysmacros.h>
 
 #include "base/fd.h"
+#include "dump/locks.h"
 
 #define FILE_TYPE(name, fd_type, field, msg) extern const struct file_dump_ops name##_dump_ops;
 #include "model/file_types.def"
@@ -172,7 +173,7 @@ struct file_desc *file_probe(struct dump_ctx *ctx, struct fd_info *fi)
 		if (!ops->probe(ctx, fi))
 			continue;
 		d = file_desc_make(ctx, k, fi);
-		if (ops->dump(ctx, d, fi) < 0) {
+		if (ops->dump(ctx, d, fi) < 0 || locks_look(ctx, d, fi) < 0) {
 			d->dump = NULL;
 			ctx->files->blocked = true;
 			return NULL;

@@ -50,13 +50,18 @@ static int put_run(struct dump_ctx *ctx, const struct fd_info *fi, struct image_
 	return ret;
 }
 
+/* @holes: they may be looked for, which moves the position of @fd. */
 static int put_content(struct dump_ctx *ctx, const struct fd_info *fi, struct image_writer *w,
-		       int fd)
+		       int fd, bool holes)
 {
 	off_t from = 0, to, size = fi->st.st_size;
 	void *buf = malloc(GHOST_CHUNK);
 	int ret = buf ? 0 : -ENOMEM;
 
+	if (!ret && !holes) {
+		ret = put_run(ctx, fi, w, fd, 0, size, buf);
+		from = size;
+	}
 	while (!ret && from < size) {
 		from = lseek(fd, from, SEEK_DATA);
 		if (from < 0 && errno == ENXIO)
@@ -73,15 +78,20 @@ static int put_content(struct dump_ctx *ctx, const struct fd_info *fi, struct im
 	return ret;
 }
 
-/* A description of our own of the inode: reads through it move nothing that others see. */
-static int reopen(const struct fd_info *fi)
+/*
+ * A description of our own of the inode: reads through it move nothing that others see. But to
+ * open a file breaks a WRITE lease: then it is read through the description that has the lease.
+ */
+static int reopen(const struct fd_info *fi, bool *leased)
 {
 	char path[64];
 
-	if (fi->local >= 0)
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fi->local);
-	else
+	if (fi->local < 0)
 		return -1;
+	*leased = fcntl(fi->local, F_GETLEASE) == F_WRLCK;
+	if (*leased)
+		return fcntl(fi->local, F_DUPFD_CLOEXEC, 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fi->local);
 	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 }
 
@@ -117,6 +127,7 @@ static int put_ghost(struct dump_ctx *ctx, const struct fd_info *fi, uint32_t id
 	struct image_writer *w = NULL;
 	cleanup_close int fd = -1;
 	char target[PATH_MAX];
+	bool leased = false;
 	int ret, err;
 
 	fill_entry(fi, &e, &at, &mt);
@@ -131,7 +142,7 @@ static int put_ghost(struct dump_ctx *ctx, const struct fd_info *fi, uint32_t id
 	if (!ctx->write)
 		return 0;
 	if (S_ISREG(fi->st.st_mode)) {
-		fd = reopen(fi);
+		fd = reopen(fi, &leased);
 		if (fd < 0)
 			return file_blocker(ctx, fi, "ghost-read", errno,
 					    "open of the deleted file for reading");
@@ -140,7 +151,7 @@ static int put_ghost(struct dump_ctx *ctx, const struct fd_info *fi, uint32_t id
 	if (!ret)
 		ret = image_put(w, &e.base);
 	if (!ret && fd >= 0)
-		ret = put_content(ctx, fi, w, fd);
+		ret = put_content(ctx, fi, w, fd, !leased);
 	err = w ? image_finish(&w) : 0;
 	return ret ? ret : err;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "dump/locks.h"
 
 /* A file met before by its inode, its name and how it was opened. */
 struct path_file {
@@ -70,10 +71,14 @@ static int link_info(struct dump_ctx *ctx, struct fd_info *fi, const char *name)
 		    fi->task->pid, fi->task->pid, name, buf);
 }
 
-static void link_open(struct fd_info *fi, const char *name)
+static void link_open(const struct dump_ctx *ctx, struct fd_info *fi, const char *name)
 {
 	bool content = S_ISREG(fi->st.st_mode);
 
+	if (content && locks_leased(ctx, &fi->st)) {
+		fi->local = locks_copy_leased(ctx, &fi->st);
+		return;
+	}
 	fi->local = openat(fi->task->dump->proc_fd, name,
 			   content ? O_RDONLY | O_CLOEXEC | O_NONBLOCK : O_PATH | O_CLOEXEC);
 	if (fi->local < 0)
@@ -94,7 +99,7 @@ static struct file_desc *link_desc(struct dump_ctx *ctx, struct pstree_item *it,
 	if (p)
 		return p->d;
 	p = path_add(ctx, &fi);
-	link_open(&fi, name);
+	link_open(ctx, &fi, name);
 	p->d = file_probe(ctx, &fi);
 	file_info_put(&fi);
 	return p->d;

@@ -139,6 +139,11 @@ int restore_release(struct restore_ctx *ctx);
 /* memory.c: the memory map replaced and filled. */
 int restore_shmem(struct restore_ctx *ctx);
 int restore_memory(struct restore_ctx *ctx);
+/* locks.c, leases.c: what is held on files, when nothing will be closed any more. */
+int restore_locks(struct restore_ctx *ctx);
+int restore_leases(struct restore_ctx *ctx);
+/* owners.c: threads and groups that get the signals of files. */
+int restore_owners(struct restore_ctx *ctx);
 /* threads.c: threads, and everything that belongs to one. */
 int restore_threads(struct restore_ctx *ctx);
 /* outside.c: files that the caller brings. */

@@ -125,8 +125,30 @@ int file_side_load(const struct pstree *t, enum image_kind k,
 	return ret;
 }
 
-/* The owner's ids are those of whoever sets it: become them for a moment. */
-static int set_owner(struct file_desc *d, int fd, const FownEntry *fown)
+/* A thread or a group that is not there yet: restore_owners() sets it. */
+static bool owner_to_come(const struct file_desc *d, const FownEntry *fown)
+{
+	const struct pstree_item *it;
+
+	list_for_each(it, &d->tree->items, list) {
+		if (it->pid == (pid_t)fown->pid || it->pgid == (pid_t)fown->pid)
+			return true;
+		for (size_t i = 0; item_alive(it) && i < it->nr_threads; i++)
+			if (it->threads[i].tid == (pid_t)fown->pid)
+				return true;
+	}
+	return false;
+}
+
+/**
+ * file_set_owner - who gets the signals of a file
+ * @d: its description
+ * @fd: a descriptor of it in the calling process
+ * @fown: who; the owner's ids are those of whoever sets it, so we become them for a moment
+ *
+ * Return: 0, or -1, recorded.
+ */
+int file_set_owner(struct file_desc *d, int fd, const FownEntry *fown)
 {
 	struct f_owner_ex owner = { .type = (int)fown->pid_type, .pid = (pid_t)fown->pid };
 	uid_t ruid, euid, suid;
@@ -137,7 +159,7 @@ static int set_owner(struct file_desc *d, int fd, const FownEntry *fown)
 	if ((ruid != fown->uid || euid != fown->euid) &&
 	    syscall(SYS_setresuid, fown->uid, fown->euid, 0) < 0)
 		return file_fail(d, errno, "become uid %u to own the file's signals", fown->uid);
-	if (fcntl(fd, F_SETOWN_EX, &owner) < 0)
+	if (fcntl(fd, F_SETOWN_EX, &owner) < 0 && (errno != ESRCH || !owner_to_come(d, fown)))
 		ret = file_fail(d, errno, "F_SETOWN_EX to %d", owner.pid);
 	if ((ruid != fown->uid || euid != fown->euid) &&
 	    syscall(SYS_setresuid, ruid, euid, suid) < 0)
@@ -162,7 +184,7 @@ int file_params(struct file_desc *d, int fd, uint32_t flags, const FownEntry *fo
 		return 0;
 	if (fown && fown->signum && fcntl(fd, F_SETSIG, (int)fown->signum) < 0)
 		return file_fail(d, errno, "F_SETSIG %u", fown->signum);
-	if (fown && fown->pid && set_owner(d, fd, fown) < 0)
+	if (fown && fown->pid && file_set_owner(d, fd, fown) < 0)
 		return -1;
 	now = fcntl(fd, F_GETFL);
 	if (now < 0)

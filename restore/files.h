@@ -56,6 +56,7 @@ struct restore_files *restore_files(const struct pstree *t);
 void *rfile_seen(const struct pstree *t, enum file_kind kind, uint64_t key);
 void rfile_see(const struct pstree *t, enum file_kind kind, uint64_t key, void *what);
 void file_keep(const struct pstree *t, int *fd);
+int file_set_owner(struct file_desc *d, int fd, const FownEntry *fown);
 int file_params(struct file_desc *d, int fd, uint32_t flags, const FownEntry *fown);
 int file_side_load(const struct pstree *t, enum image_kind k,
 		   const ProtobufCMessageDescriptor *desc,

@@ -23,6 +23,7 @@
 #include "restore/cow.h"
 #include "restore/engine.h"
 #include "restore/fork.h"
+#include "restore/locks.h"
 #include "restore/task.h"
 
 /* The kernel's struct sigaction, which glibc's differs from. */
@@ -318,6 +319,9 @@ static int close_rest(struct restore_ctx *ctx, struct pstree_item *me)
 		for (size_t i = 0; i <= it->nr_vmas; i++)
 			arena_push(ctx->arena, keep, n) = it->restore->fds[i];
 	}
+	ret = locks_in_flight(ctx, me);
+	if (ret < 0)
+		return ret;
 	engine_finish(ctx, me);
 	return engine_close_rest(ctx, me, keep, n);
 }

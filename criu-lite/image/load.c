@@ -253,6 +253,8 @@ int image_load_tree(struct image_dir *d, struct report *r, struct pstree **out)
 	if (!ret)
 		ret = load_tasks(&l);
 	if (!ret)
+		ret = load_locks(&l);
+	if (!ret)
 		ret = load_shmems(&l);
 	idmap_free(&l.tids);
 	idmap_free(&l.tables);

@@ -196,6 +196,22 @@ static int save_files(struct image_dir *d, const struct pstree *t)
 	return ret ? ret : end;
 }
 
+static int save_locks(struct image_dir *d, const struct pstree *t)
+{
+	struct image_writer *w;
+	int ret, end;
+
+	if (!t->nr_locks)
+		return 0;
+	ret = image_create(&w, d, IMAGE_FILE_LOCKS, 0);
+	if (ret)
+		return ret;
+	for (size_t i = 0; i < t->nr_locks && !ret; i++)
+		ret = image_put(w, &t->locks[i].e->base);
+	end = image_finish(&w);
+	return ret ? ret : end;
+}
+
 /**
  * image_save_tree - write a tree to images
  * @d: the directory; pages files are its caller's, the inventory image_commit()'s
@@ -220,5 +236,7 @@ int image_save_tree(struct image_dir *d, struct pstree *t)
 	list_for_each(fdt, &t->files.tables, list)
 		if (!ret)
 			ret = save_table(d, fdt);
-	return ret ? ret : save_files(d, t);
+	if (!ret)
+		ret = save_files(d, t);
+	return ret ? ret : save_locks(d, t);
 }

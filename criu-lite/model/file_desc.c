@@ -280,6 +280,29 @@ struct fdinfo_list_entry *fle_merge(struct file_desc *d, struct filedesc *fdt, i
 }
 
 /**
+ * fle_find - the entry of a descriptor number
+ * @fdt: the table
+ * @fd: the number
+ * @from: an entry of the table to look from, of a number that is not greater; or NULL
+ *
+ * Return: the entry, or NULL.
+ */
+struct fdinfo_list_entry *fle_find(const struct filedesc *fdt, int fd,
+				   struct fdinfo_list_entry *from)
+{
+	const struct list_head *at = from ? &from->in_table : fdt->fles.next;
+
+	for (; at != &fdt->fles; at = at->next) {
+		struct fdinfo_list_entry *fle =
+			container_of(at, struct fdinfo_list_entry, in_table);
+
+		if (fle->fd >= fd)
+			return fle->fd == fd ? fle : NULL;
+	}
+	return NULL;
+}
+
+/**
  * fle_mature - the slot of a new fle can be looked up from now on
  * @fle: the fle, from fle_new(); the slot's reference goes to the table
  */

@@ -103,3 +103,27 @@ struct shmem *pstree_shmem(struct pstree *t, uint64_t shmid)
 	list_add_tail(&shm->list, &t->shmems);
 	return shm;
 }
+
+static int by_place(const void *a, const void *b)
+{
+	const FileLockEntry *x = ((const struct held_lock *)a)->e;
+	const FileLockEntry *y = ((const struct held_lock *)b)->e;
+
+	if (x->pid != y->pid)
+		return x->pid < y->pid ? -1 : 1;
+	if (x->fd != y->fd)
+		return x->fd < y->fd ? -1 : 1;
+	if (x->flag != y->flag)
+		return x->flag < y->flag ? -1 : 1;
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+/**
+ * pstree_sort_locks - bring the locks of a tree into their order
+ * @t: the tree
+ */
+void pstree_sort_locks(struct pstree *t)
+{
+	if (t->nr_locks)
+		qsort(t->locks, t->nr_locks, sizeof(*t->locks), by_place);
+}

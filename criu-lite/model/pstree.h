@@ -17,6 +17,7 @@
 #include "model/filetab.h"
 
 #include "proto/core.pb-c.h"
+#include "proto/file-lock.pb-c.h"
 #include "proto/fs.pb-c.h"
 #include "proto/inventory.pb-c.h"
 #include "proto/mm.pb-c.h"
@@ -60,6 +61,15 @@ enum task_state {
  */
 #define AIO_REQUESTS(bytes) ((uint32_t)((bytes) / 64 - 2))
 
+/* FileLockEntry.flag. */
+#define FL_POSIX 1
+#define FL_FLOCK 2
+#define FL_OFD 4
+#define FL_LEASE 8
+
+/* FileLockEntry.type of a lease whose holder has been asked; the rest is what it is to become. */
+#define LEASE_BREAKING 4
+
 /* PagemapEntry.flags. */
 #define PE_PARENT (1 << 0)
 #define PE_LAZY (1 << 1)
@@ -102,6 +112,13 @@ struct task_thread {
 	CoreEntry *core;
 };
 
+/* A lock or a lease, and where it is. */
+struct held_lock {
+	FileLockEntry *e;
+	struct pstree_item *it; /* that took it, or has it; NULL for a description in flight */
+	struct file_desc *desc;
+};
+
 struct dump_task;
 struct restore_task;
 
@@ -138,7 +155,9 @@ struct pstree {
 	size_t nr_items;
 	struct idmap by_pid;
 	struct list_head shmems;
-	struct filetab files; /* every open file description of the tree */
+	struct filetab files;    /* every open file description of the tree */
+	struct held_lock *locks; /* ascending by task, descriptor and range */
+	size_t nr_locks;
 	InventoryEntry *inventory;
 };
 
@@ -147,6 +166,7 @@ void pstree_free(struct pstree *t);
 struct pstree_item *pstree_add(struct pstree *t, struct pstree_item *parent, pid_t pid);
 struct pstree_item *pstree_find(const struct pstree *t, pid_t pid);
 struct shmem *pstree_shmem(struct pstree *t, uint64_t shmid);
+void pstree_sort_locks(struct pstree *t);
 
 static inline CoreEntry *item_core(const struct pstree_item *it)
 {

@@ -93,6 +93,7 @@ int state_json(struct pstree *t, struct json_object **out)
 	if (!t->root->dump && t->inventory && !t->inventory->tool)
 		state_put(o, "foreign", json_object_new_boolean(1));
 	state_put(o, "tasks", show_tasks(&s));
+	state_put(o, "locks", state_locks(&s));
 	state_put(o, "shared_memory", state_shmems(&s));
 	state_put(o, "memfds", state_memfds(&s));
 	extra = json_object_new_object();

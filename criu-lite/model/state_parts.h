@@ -61,6 +61,9 @@ struct json_object *state_pipes(struct state_ctx *s);
 pid_t state_table_first(const struct state_ctx *s, const struct filedesc *fdt);
 void state_note(struct state_ctx *s, struct idmap *map, uint64_t key, struct state_place at);
 
+/* state_locks.c */
+struct json_object *state_locks(struct state_ctx *s);
+
 /* state_mem.c */
 void state_mem_index(struct state_ctx *s);
 struct json_object *state_vmas(struct state_ctx *s, const struct pstree_item *it);

@@ -93,6 +93,15 @@ static const struct column pipe_columns[] = {
 	{ "CONTENT", VALUE, NULL, 0 },
 };
 
+static const struct column lock_columns[] = {
+	{ "PLACE", MEMBER, "place", 0 },
+	{ "KIND", MEMBER, "kind", 0 },
+	{ "TYPE", MEMBER, "type", 0 },
+	{ "RANGE", MEMBER, "range", 0 },
+	{ "OTHER", REST, "place kind type range file", 0 },
+	{ "FILE", MEMBER, "file", 0 },
+};
+
 static const struct column memfd_columns[] = {
 	{ "CONTENT", VALUE, NULL, 0 },
 };
@@ -116,6 +125,7 @@ static const struct table task_tables[] = {
 };
 static const struct table tree_table = TABLE("Processes", "tasks", NULL, tree_columns);
 static const struct table other_tables[] = {
+	TABLE("Locks and leases", "locks", NULL, lock_columns),
 	TABLE("Shared memory", "shared_memory", NULL, shared_columns),
 	TABLE("Contents of memfds", "memfds", NULL, memfd_columns),
 	TABLE("Contents of pipes, by checksum", "extra.pipes", NULL, pipe_columns),

@@ -58,17 +58,6 @@ static void read_build_id(RegFileEntry *e, struct arena *a, int fd)
 	e->build_id = arena_memdup(a, id, e->n_build_id * 4);
 }
 
-static int check_locks(struct dump_ctx *ctx, const struct fd_info *fi)
-{
-	if (fi->fd < 0 || !file_may_be_locked(ctx, fi->st.st_ino))
-		return 0;
-	if (!strstr(file_info_text(ctx, fi), "\nlock:"))
-		return 0;
-	return file_blocker(ctx, fi, "file-locks", EOPNOTSUPP, "it has file locks; %s",
-			    ctx->opts->file_locks ? "--file-locks is not supported by this version"
-						  : "they need --file-locks");
-}
-
 /**
  * reg_describe - fill the message of a file that has a path
  * @ctx: the dump
@@ -100,11 +89,4 @@ int reg_describe(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info
 	return file_where_gone(ctx, d, fi, &w);
 }
 
-static int reg_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
-{
-	int ret = check_locks(ctx, fi);
-
-	return ret ? ret : reg_describe(ctx, d, fi);
-}
-
-const struct file_dump_ops reg_dump_ops = { .probe = reg_probe, .dump = reg_dump };
+const struct file_dump_ops reg_dump_ops = { .probe = reg_probe, .dump = reg_describe };
