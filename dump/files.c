@@ -64,100 +64,32 @@ static int dump_one(struct dump_ctx *ctx, struct pstree_item *it, int pidfd, int
 	return ret;
 }
 
-/* The FD_CLOEXEC bits: only the task itself, or fdinfo, can tell them. */
-static int read_cloexec(struct dump_ctx *ctx, struct pstree_item *it, const int *fds, bool *cloexec,
-			size_t n)
-{
-	struct remote_call *calls;
-	int ret = -EOPNOTSUPP;
-
-	if (it->dump->remote && n > 8) {
-		calls = calloc(n, sizeof(*calls));
-		if (!calls)
-			return -ENOMEM;
-		for (size_t i = 0; i < n; i++)
-			calls[i] = (struct remote_call){ .nr = SYS_fcntl,
-							 .args = { (unsigned)fds[i], F_GETFD } };
-		ret = remote_run(it->dump->remote, it->pid, calls, n, 0);
-		for (size_t i = 0; !ret && i < n; i++) {
-			if (calls[i].ret < 0)
-				ret = (int)calls[i].ret;
-			cloexec[i] = calls[i].ret & FD_CLOEXEC;
-		}
-		free(calls);
-	}
-	for (size_t i = 0; ret && i < n; i++) {
-		struct fd_info fi = { .task = it, .fd = fds[i] };
-		uint64_t flags;
-
-		fi.fdinfo = file_info_text(ctx, &fi);
-		if (file_info_u64(&fi, "flags", 8, &flags))
-			return fail(ctx->report, "file-info", EIO,
-				    "pid %d fd %d: no flags in fdinfo", it->pid, fds[i]);
-		cloexec[i] = flags & O_CLOEXEC;
-		if (i == n - 1)
-			ret = 0;
-	}
-	return ret;
-}
-
-static int list_fds(struct dump_ctx *ctx, struct pstree_item *it, int **fds, size_t *n)
-{
-	struct dirent *de;
-	DIR *dir = NULL;
-	size_t room = 0;
-	int fd;
-
-	*n = 0;
-	*fds = NULL;
-	fd = openat(it->dump->proc_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir)
-		return fail(ctx->report, "file-list", errno, "pid %d: open /proc/%d/fd", it->pid,
-			    it->pid);
-	while ((de = readdir(dir))) {
-		if (de->d_name[0] < '0' || de->d_name[0] > '9')
-			continue;
-		if (*n == room) {
-			room = room ? room * 2 : 64;
-			*fds = reallocarray(*fds, room, sizeof(**fds));
-			if (!*fds)
-				abort();
-		}
-		(*fds)[(*n)++] = atoi(de->d_name);
-	}
-	ctx->files->fd_dir = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	ctx->files->fd_dir_of = ctx->files->fd_dir < 0 ? NULL : it;
-	closedir(dir);
-	return 0;
-}
-
 static int dump_table(struct dump_ctx *ctx, struct pstree_item *it)
 {
-	bool *cloexec = NULL;
-	int *fds = NULL, ret, bad = 0;
-	size_t n;
+	struct dump_files *f = ctx->files;
+	struct fd_list l = { 0 };
+	int ret = 0, bad = 0;
 
 	it->fdt = filedesc_new(&ctx->tree->files, INT32_MAX);
 	if (!it->fdt)
 		return fail(ctx->report, "file-table", ENOMEM, "pid %d: table of files", it->pid);
 	it->fdt->owner = it;
-	it->fdt->id = ++ctx->files->last_table;
-	ret = list_fds(ctx, it, &fds, &n);
-	if (!ret && n) {
-		cloexec = calloc(n, sizeof(*cloexec));
-		ret = cloexec ? read_cloexec(ctx, it, fds, cloexec, n) : -ENOMEM;
-	}
-	for (size_t i = 0; !ret && i < n; i++) {
-		int err = dump_one(ctx, it, it->dump->pidfd, fds[i], cloexec[i]);
+	it->fdt->id = ++f->last_table;
+	f->fd_dir = openat(it->dump->proc_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (f->fd_dir < 0)
+		return fail(ctx->report, "file-list", errno, "pid %d: open /proc/%d/fd", it->pid,
+			    it->pid);
+	f->fd_dir_of = it;
+	ret = file_list_get(ctx, it, &l);
+	for (size_t i = 0; !ret && i < l.n; i++) {
+		int err = dump_one(ctx, it, it->dump->pidfd, l.fd[i].fd, l.fd[i].cloexec);
 
 		bad = bad ? bad : err;
 	}
-	close_owned(&ctx->files->fd_dir);
-	ctx->files->fd_dir = -1;
-	ctx->files->fd_dir_of = NULL;
-	free(cloexec);
-	free(fds);
+	close_owned(&f->fd_dir);
+	f->fd_dir = -1;
+	f->fd_dir_of = NULL;
+	file_list_free(&l);
 	return ret ? ret : bad;
 }
 

@@ -76,6 +76,17 @@ const char *file_info_text(struct dump_ctx *ctx, const struct fd_info *fi);
 int file_info_u64(const struct fd_info *fi, const char *key, int base, uint64_t *val);
 int file_fown(const struct fd_info *fi, FownEntry *fown);
 
+/* files_list.c */
+struct fd_list {
+	struct open_fd {
+		int fd;
+		bool cloexec;
+	} * fd;
+	size_t n;
+};
+int file_list_get(struct dump_ctx *ctx, struct pstree_item *it, struct fd_list *l);
+void file_list_free(struct fd_list *l);
+
 /* files_known.c */
 struct known_file *file_known(struct dump_ctx *ctx, const struct fd_info *fi, bool *found);
 int file_same(struct dump_ctx *ctx, pid_t pid_a, int fd_a, pid_t pid_b, int fd_b);

@@ -39,7 +39,8 @@ enum birth {
 /* In memory shared by the tool and all restored tasks. */
 struct restore_shared {
 	atomic_uint abort;   /* set once by whoever fails: everybody leaves */
-	atomic_uint event;   /* futex: bumped on every change that somebody may wait for */
+	atomic_uint event;   /* futex: bumped on every change of a phase */
+	atomic_uint files;   /* futex of the file engine: see engine_wait.c */
 	atomic_uint waiting; /* tasks asleep in the engine */
 	size_t nr_tasks, nr_fles, nr_fds;
 	atomic_uint *phase;    /* enum restore_phase by restore_task.index */
@@ -91,6 +92,9 @@ struct restore_ctx {
 	unsigned long long since; /* nothing that we have made is older: ticks since boot */
 	uint64_t deadline_ns;     /* CLOCK_MONOTONIC; for waiting, not for moving pages */
 };
+
+/* Bit of the futex restore_shared.files: woken by everything that a file may wait for. */
+#define WAKE_STAGES (UINT32_C(1) << 31)
 
 static inline uint64_t restore_now(void)
 {

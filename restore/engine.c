@@ -131,13 +131,8 @@ static int engine_pass(struct restore_engine *e, struct todo *todo)
 			todo->fle[left++] = todo->fle[i];
 		/* Long tables: let the others begin, and keep our own inbox empty. */
 		if (!ret && (i + 1) % FLE_PER_FLUSH == 0) {
-			bool was = e->progress;
-
-			e->progress = false;
 			ret = transport_flush(e, &unsent);
-			if (e->progress)
-				engine_wake(e);
-			e->progress |= was;
+			engine_wake(e);
 			if (!ret)
 				ret = transport_drain(e);
 		}
@@ -171,19 +166,20 @@ static int engine_loop(struct restore_engine *e)
 
 	engine_enter(e, &todo);
 	do {
-		unsigned seen = atomic_load(&s->event);
+		unsigned seen = atomic_load(&s->files);
 
 		if (atomic_load(&s->abort))
 			return e->verdict ? e->verdict : -ECANCELED;
 		atomic_store(&e->shared->idle[e->my->index], 0);
 		e->progress = false;
 		ret = engine_pass(e, &todo);
-		if (ret == 0)
+		if (ret == 0) {
 			atomic_store(&e->shared->idle[e->my->index], TABLE_DONE);
-		if (ret >= 0 && (e->progress || ret == 0))
-			engine_wake(e);
-		else if (ret > 0)
-			engine_sleep(e, seen);
+			e->wake |= WAKE_STAGES;
+		}
+		engine_wake(e);
+		if (ret > 0 && !e->progress)
+			engine_sleep(e, seen, table_bit(e->my) | (todo.n ? WAKE_STAGES : 0));
 	} while (ret > 0);
 	return ret;
 }
@@ -192,13 +188,13 @@ static int engine_loop(struct restore_engine *e)
 static int wait_for_owner(struct restore_engine *e, const struct engine_table *t)
 {
 	for (;;) {
-		unsigned seen = atomic_load(&e->ctx->shared->event);
+		unsigned seen = atomic_load(&e->ctx->shared->files);
 
 		if (atomic_load(&e->shared->idle[t->index]) == TABLE_DONE)
 			return 0;
 		if (atomic_load(&e->ctx->shared->abort))
 			return e->verdict ? e->verdict : -ECANCELED;
-		engine_sleep(e, seen);
+		engine_sleep(e, seen, WAKE_STAGES);
 	}
 }
 
@@ -229,7 +225,7 @@ int engine_run(struct restore_ctx *ctx, struct pstree_item *me)
 	ret = engine_claim_numbers(e);
 	if (!ret)
 		ret = engine_loop(e);
-	if (ret && !atomic_exchange(&ctx->shared->abort, 1))
-		engine_wake(e);
+	if (ret)
+		restore_abort(ctx);
 	return ret;
 }

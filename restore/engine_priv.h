@@ -29,6 +29,7 @@ struct engine_table {
 /* In memory that all processes share, beside struct restore_shared. */
 struct engine_shared {
 	atomic_uint judge;      /* whoever sets it records why nothing goes on */
+	atomic_uint starving;   /* somebody could not send: tell all when an inbox has room */
 	_Atomic uint64_t *idle; /* by engine_table.index */
 	_Atomic uint64_t *wait; /* by fle.index: the awaited desc's id << 8 | stage; 0 for none */
 };
@@ -50,7 +51,8 @@ struct restore_engine {
 	struct pstree_item *me;
 	struct engine_table *my;     /* NULL unless this process restores a table */
 	struct file_desc *current;   /* whose open() runs */
-	bool progress;               /* in this pass */
+	bool progress;               /* in this pass: look at everything here again */
+	uint32_t wake;               /* bits of those whom this pass has given something to do */
 	struct engine_table **dirty; /* with something to send */
 	size_t nr_dirty;
 	size_t slaves_left;
@@ -86,6 +88,12 @@ int transport_drain(struct restore_engine *e);
 /* engine_wait.c: stages, sleep, and the end of waiting. */
 void fle_set_stage(struct restore_engine *e, struct fdinfo_list_entry *fle, enum fle_stage stage);
 void engine_wake(struct restore_engine *e);
-void engine_sleep(struct restore_engine *e, unsigned seen);
+void engine_sleep(struct restore_engine *e, unsigned seen, uint32_t bits);
+
+/* A table's own bit of the futex; several may have one. */
+static inline uint32_t table_bit(const struct engine_table *t)
+{
+	return UINT32_C(1) << t->index % 31;
+}
 
 #endif

@@ -1,10 +1,15 @@
 /*
  * engine_wait - stages, sleep, and the end of waiting.
  *
- * ctx->shared->event changes after everything that somebody may wait for. A
- * process that found nothing to do at some event says so and sleeps until the
- * next. When all have found nothing to do at the same event, messages
- * included, nobody ever will: what waits for what is then recorded.
+ * ctx->shared->files, a futex, changes after everything that another process
+ * may wait for. Each process wakes whom it has given something to do: the
+ * tables it has sent to, and, when a stage has changed, all that have a file
+ * which could not be opened yet. What a process does only to its own slaves
+ * concerns nobody else.
+ *
+ * A process that found nothing to do at some event says so and sleeps. When
+ * all have found nothing to do at the same event, messages included, nobody
+ * ever will: what waits for what is then recorded.
  */
 #include "restore/engine_priv.h"
 
@@ -42,6 +47,9 @@ void fle_set_stage(struct restore_engine *e, struct fdinfo_list_entry *fle, enum
 	if (stage == FLE_RESTORED)
 		FRELE(fle->desc->file);
 	e->progress = true;
+	/* Conditions look at masters only. */
+	if (fle == file_master(fle->desc))
+		e->wake |= WAKE_STAGES;
 }
 
 /**
@@ -73,19 +81,23 @@ bool file_stage_reached(struct file_desc *d, enum fle_stage stage)
 void engine_progress(struct pstree *t)
 {
 	t->files.engine->progress = true;
+	t->files.engine->wake |= WAKE_STAGES;
 }
 
 /**
- * engine_wake - after a change that others may wait for
+ * engine_wake - wake those for whom there is something to do since the last call
  * @e: the engine
  */
 void engine_wake(struct restore_engine *e)
 {
 	struct restore_shared *s = e->ctx->shared;
 
-	atomic_fetch_add(&s->event, 1);
+	if (!e->wake)
+		return;
+	atomic_fetch_add(&s->files, 1);
 	if (atomic_load(&s->waiting))
-		syscall(SYS_futex, &s->event, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+		syscall(SYS_futex, &s->files, FUTEX_WAKE_BITSET, INT_MAX, NULL, NULL, e->wake);
+	e->wake = 0;
 }
 
 static const char *stage_word(enum fle_stage stage)
@@ -191,8 +203,7 @@ static void engine_judge(struct restore_engine *e, const char *id, int err, cons
 		return;
 	graph_record(e, id, err, what);
 	e->verdict = -err;
-	atomic_store(&e->ctx->shared->abort, 1);
-	engine_wake(e);
+	restore_abort(e->ctx);
 }
 
 static bool all_idle(struct restore_engine *e, unsigned event)
@@ -203,21 +214,22 @@ static bool all_idle(struct restore_engine *e, unsigned event)
 		if (idle != TABLE_DONE && idle != (TABLE_IDLE | event))
 			return false;
 	}
-	return atomic_load(&e->ctx->shared->event) == event;
+	return atomic_load(&e->ctx->shared->files) == event;
 }
 
 /**
  * engine_sleep - nothing to do: wait for the next event, or find out that there is none to come
  * @e: the engine
  * @seen: the event before this process last looked at everything
+ * @bits: of the futex: what wakes it
  *
  * On return things are to be looked at again, ctx->shared->abort first.
  */
-void engine_sleep(struct restore_engine *e, unsigned seen)
+void engine_sleep(struct restore_engine *e, unsigned seen, uint32_t bits)
 {
 	struct restore_shared *s = e->ctx->shared;
 	uint64_t now = restore_now(), nap = NAP_NS, limit = e->ctx->deadline_ns - GRAPH_NS;
-	struct timespec ts = { 0 };
+	struct timespec ts;
 
 	if (now >= limit) {
 		engine_judge(e, "files-timeout", ETIMEDOUT, "the time limit has passed");
@@ -235,9 +247,11 @@ void engine_sleep(struct restore_engine *e, unsigned seen)
 		engine_judge(e, "files-deadlock", EDEADLK, "files wait for each other");
 		nap = NAP_NS / 10;
 	}
-	ts.tv_nsec = (long)nap;
+	/* With a bitset the time is absolute. */
+	ts.tv_sec = (time_t)((now + nap) / 1000000000);
+	ts.tv_nsec = (long)((now + nap) % 1000000000);
 	atomic_fetch_add(&s->waiting, 1);
 	if (!atomic_load(&s->abort))
-		syscall(SYS_futex, &s->event, FUTEX_WAIT, seen, &ts, NULL, 0);
+		syscall(SYS_futex, &s->files, FUTEX_WAIT_BITSET, seen, &ts, NULL, bits);
 	atomic_fetch_sub(&s->waiting, 1);
 }

@@ -70,10 +70,16 @@ void restore_shared_free(struct restore_ctx *ctx)
 	ctx->shared = NULL;
 }
 
-static void event_post(struct restore_ctx *ctx)
+/* Files wait for phases too: @files says who of the engine's sleepers is to look. */
+static void event_post(struct restore_ctx *ctx, uint32_t files)
 {
-	atomic_fetch_add(&ctx->shared->event, 1);
-	syscall(SYS_futex, &ctx->shared->event, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	struct restore_shared *s = ctx->shared;
+
+	atomic_fetch_add(&s->event, 1);
+	syscall(SYS_futex, &s->event, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	atomic_fetch_add(&s->files, 1);
+	if (atomic_load(&s->waiting))
+		syscall(SYS_futex, &s->files, FUTEX_WAKE_BITSET, INT_MAX, NULL, NULL, files);
 }
 
 /**
@@ -85,7 +91,7 @@ static void event_post(struct restore_ctx *ctx)
 void restore_set_phase(struct restore_ctx *ctx, const struct pstree_item *it, enum restore_phase p)
 {
 	atomic_store(&ctx->shared->phase[it->restore->index], p);
-	event_post(ctx);
+	event_post(ctx, WAKE_STAGES);
 }
 
 /**
@@ -166,5 +172,5 @@ int restore_wait_phase(struct restore_ctx *ctx, const struct pstree_item *it, en
 void restore_abort(struct restore_ctx *ctx)
 {
 	atomic_store(&ctx->shared->abort, 1);
-	event_post(ctx);
+	event_post(ctx, FUTEX_BITSET_MATCH_ANY);
 }

@@ -92,6 +92,12 @@ void transport_post(struct restore_engine *e, struct fdinfo_list_entry *fle)
 	arena_push(e->ctx->arena, t->out, t->n_out) = fle;
 }
 
+/* No memory, or too many on their way: both pass as the receivers go on. */
+static bool no_room(int ret)
+{
+	return ret == -EAGAIN || ret == -ENOBUFS || ret == -ENOMEM || ret == -ETOOMANYREFS;
+}
+
 /* One message. 0, -EAGAIN, or another -errno that was recorded. */
 static int send_some(struct restore_engine *e, struct engine_table *t)
 {
@@ -105,13 +111,18 @@ static int send_some(struct restore_engine *e, struct engine_table *t)
 		fds[m.n++] = file_master(fle->desc)->fd;
 	}
 	ret = fd_send_msg(t->tx, &m, message_size(m.n), fds, m.n, MSG_DONTWAIT);
-	/* No memory, or too many on their way: both pass as the receivers go on. */
-	if (ret == -EAGAIN || ret == -ENOBUFS || ret == -ENOMEM || ret == -ETOOMANYREFS)
+	if (no_room(ret)) {
+		/* Whoever takes a message from now on wakes us; one may have done so just now. */
+		atomic_store(&e->shared->starving, 1);
+		ret = fd_send_msg(t->tx, &m, message_size(m.n), fds, m.n, MSG_DONTWAIT);
+	}
+	if (no_room(ret))
 		return -EAGAIN;
 	if (ret)
 		return fail(e->ctx->report, "fd-send", -ret, "pid %d: send %u files to pid %d",
 			    e->me->pid, m.n, t->fdt->owner->pid);
 	t->sent += m.n;
+	e->wake |= table_bit(t);
 	return 0;
 }
 
@@ -156,23 +167,24 @@ static struct fdinfo_list_entry *expected(struct restore_engine *e, const struct
 	return master->fdt != fle->fdt && master->fdt->owner->pid == m->sender ? fle : NULL;
 }
 
-/* The same file at all numbers that this table has for it. */
-static int plant_slaves(struct restore_engine *e, struct file_desc *d, int fd)
+/* The same file at all numbers that this table has for it: they follow each other. */
+static int plant_slaves(struct restore_engine *e, struct fdinfo_list_entry *fle, int fd)
 {
-	struct fdinfo_list_entry *fle;
+	const struct list_head *end = &fle->desc->fles;
 
-	list_for_each(fle, &d->fles, of_desc) {
-		int ret;
+	for (;;) {
+		int ret = engine_plant(e, fle, fd);
 
-		if (fle->fdt != e->my->fdt || fle_get_stage(e, fle) != FLE_INITIALIZED)
-			continue;
-		ret = engine_plant(e, fle, fd);
 		if (ret)
 			return ret;
 		fle_set_stage(e, fle, FLE_RESTORED);
 		e->slaves_left--;
+		if (fle->of_desc.next == end)
+			return 0;
+		fle = container_of(fle->of_desc.next, struct fdinfo_list_entry, of_desc);
+		if (fle->fdt != e->my->fdt)
+			return 0;
 	}
-	return 0;
 }
 
 static int take_message(struct restore_engine *e, const struct fd_message *m, size_t len, int *fds,
@@ -188,7 +200,7 @@ static int take_message(struct restore_engine *e, const struct fd_message *m, si
 		struct fdinfo_list_entry *fle = ret ? NULL : expected(e, m, i);
 
 		if (fle)
-			ret = plant_slaves(e, fle->desc, fds[i]);
+			ret = plant_slaves(e, fle, fds[i]);
 		else if (!ret)
 			ret = fail(e->ctx->report, "fd-message", EPROTO,
 				   "pid %d: file id %#x from pid %d is not for descriptor %d",
@@ -222,10 +234,11 @@ int transport_drain(struct restore_engine *e)
 			return fail(e->ctx->report, "fd-receive", -ret,
 				    "pid %d: receive files from other processes", e->me->pid);
 		}
+		if (atomic_load(&e->shared->starving) && atomic_exchange(&e->shared->starving, 0))
+			e->wake = UINT32_MAX;
 		ret = take_message(e, &m, len, fds, n);
 		if (ret)
 			return ret;
-		e->progress = true;
 	}
 	return 0;
 }
