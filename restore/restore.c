@@ -36,8 +36,14 @@ static int stage_load(struct restore_ctx *ctx)
 /* Obstacles of both kinds are listed before the first process is made. */
 static int stage_check(struct restore_ctx *ctx)
 {
+	const struct restore_opts *o = ctx->opts;
+	int planned, ret = o->admit ? o->admit(o->arg, ctx->tree) : 0;
+
+	if (ret < 0)
+		return ret;
 	/* Helpers of the plan need their pids too. */
-	int planned = restore_plan(ctx), ret = restore_check(ctx);
+	planned = restore_plan(ctx);
+	ret = restore_check(ctx);
 
 	return planned < 0 ? planned : ret;
 }

@@ -42,6 +42,8 @@ struct restore_opts {
 	const char *const *externals; /* --external: dev[NAME]:PATH and the like */
 	size_t nr_externals;
 	unsigned timeout; /* seconds; 0 is the default of 10 */
+	/* Called with the loaded model before the first process is made; -errno ends it all. */
+	int (*admit)(void *arg, struct pstree *image);
 	/*
 	 * --verify: called with the loaded model when every task is rebuilt
 	 * and stopped, traced by the calling thread. Non-zero undoes the restore.

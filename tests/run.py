@@ -83,7 +83,7 @@ def collect(paths, build):
     found = []
     for top, want in ((os.path.join(build, "tests/unit"), lambda f: f.startswith("test_") and "." not in f),
                       (HERE + "/types", lambda f: f.startswith("test_")), (HERE + "/trees", lambda f: f.startswith("test_")),
-                      (HERE + "/apps", lambda f: f.startswith("test_"))):
+                      (HERE + "/rpc", lambda f: f.startswith("test_")), (HERE + "/apps", lambda f: f.startswith("test_"))):
         for d, _, files in sorted(os.walk(top)):
             found += [os.path.join(d, f) for f in sorted(files) if want(f) and os.access(os.path.join(d, f), os.X_OK)]
     return found

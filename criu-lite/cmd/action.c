@@ -1,7 +1,8 @@
 /*
  * action - action scripts: each is run at each stage, one after the other,
  * with the stage in the environment; their exit statuses are OR-ed, and
- * anything but 0 is a veto.
+ * anything but 0 is a veto. The caller behind a request of the RPC is asked
+ * before them.
  */
 #include <errno.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 
 #include "base/arena.h"
 #include "cmd/cmd.h"
+#include "daemon/rpc.h"
 
 static char **action_env(struct cmd *c, const char *name, pid_t root)
 {
@@ -75,8 +77,10 @@ int action_run(struct cmd *c, const char *name, pid_t root)
 	int all = 0;
 	char **env;
 
+	if (c->job && c->job->action && c->job->action(c->job->arg, name, root) < 0)
+		all = 1; /* recorded */
 	if (!c->o->scripts.n)
-		return 0;
+		return all;
 	env = action_env(c, name, root);
 	for (size_t i = 0; i < c->o->scripts.n; i++) {
 		const char *script = c->o->scripts.v[i];

@@ -13,10 +13,14 @@
 #include "cmd/options.h"
 
 #define CL_VERSION "0.1"
-#define CL_CRIU_VERSION "4.2" /* the interface that is spoken */
+#define CL_CRIU_MAJOR 4 /* the interface that is spoken */
+#define CL_CRIU_MINOR 2
+#define CL_CRIU_VERSION "4.2"
 
 struct json_object;
 struct pstree;
+struct rpc_host;
+struct rpc_job;
 
 struct cmd {
 	struct options *o;
@@ -28,11 +32,18 @@ struct cmd {
 	bool pidfile_written;
 	int veto;                  /* exit status of a post-dump script that refused */
 	struct json_object *stats; /* figures for --json */
+	struct rpc_job *job;       /* the request of the RPC behind it, or NULL */
 };
 
 #define VERB(name, min, max, synopsis, summary) int cmd_##name(struct cmd *c);
 #include "cmd/verbs.def"
 #undef VERB
+
+/* run.c */
+int cmd_run(struct cmd *c, int argc, char **argv);
+
+/* rpc_host.c: the commands, as the service sees them. */
+extern const struct rpc_host rpc_host;
 
 /* help.c */
 int print_help(enum verb verb);

@@ -3,13 +3,14 @@
  * without the dashes, an argument after white space, in double quotes if it
  * has some itself. `#` starts a comment. The order, each overriding what came
  * before: /etc/criu/default.conf, ~/.criu/default.conf, $CRIU_CONFIG_FILE,
- * --config. An option that means nothing to the command in hand is left out:
- * the files serve all commands.
+ * --config. The file that a request of the RPC names overrides the request. An option that means
+ * nothing to the command in hand is left out: the files serve all commands.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/report.h"
@@ -141,4 +142,16 @@ int config_apply(struct options *o, struct report *r)
 	if (o->config)
 		apply_file(o, r, o->config, true);
 	return report_count(r) > before ? -EINVAL : 0;
+}
+
+/**
+ * config_apply_last - read the configuration file of a request
+ * @o: o->rpc_config names it; set from it
+ * @r: where everything wrong is recorded
+ *
+ * Runtimes name one whether or not it is there.
+ */
+void config_apply_last(struct options *o, struct report *r)
+{
+	apply_file(o, r, o->rpc_config, access(o->rpc_config, F_OK) == 0);
 }

@@ -8,6 +8,7 @@
 #define RESTORE VERB_BIT(restore)
 #define CHECK VERB_BIT(check)
 #define CYCLE VERB_BIT(cycle)
+#define SERVICE VERB_BIT(service)
 #define SEEING (VERB_BIT(state) | VERB_BIT(diff))
 #define RUNS (DUMP | RESTORE | CYCLE)
 #define FIELD(f) .field = offsetof(struct options, f)
@@ -47,17 +48,17 @@ const struct option_row option_rows[] = {
 
 	VALUE("tree", 't', OPT_NUMBER, "PID", tree, DUMP | VERB_BIT(cleanup), "the root of the process tree"),
 	VALUE("images-dir", 'D', OPT_TEXT, "DIR", images_dir, RUNS, "directory of the images (default: .)"),
-	VALUE("work-dir", 'W', OPT_TEXT, "DIR", work_dir, DUMP | RESTORE, "directory of log, pidfile and statistics (default: that of the images)"),
-	VALUE("log-file", 'o', OPT_TEXT, "FILE", log_file, DUMP | RESTORE, "log file, - for standard error (default: dump.log or restore.log)"),
+	VALUE("work-dir", 'W', OPT_TEXT, "DIR", work_dir, DUMP | RESTORE | SERVICE, "directory of log, pidfile and statistics (default: that of the images)"),
+	VALUE("log-file", 'o', OPT_TEXT, "FILE", log_file, DUMP | RESTORE | SERVICE, "log file, - for standard error (default: dump.log or restore.log)"),
 	VALUE("verbosity", 'v', OPT_VERBOSITY, "[N]", verbosity, VERB_ALL, "how much is logged: 0 nothing, 1 errors, 2 warnings, 3 information, 4 all"),
 	FLAG("leave-running", 'R', leave_running, DUMP, "let the tree run on after the dump"),
 	FLAG("leave-stopped", 's', leave_stopped, DUMP | RESTORE, "leave the tree stopped at the end"),
-	FLAG("restore-detached", 'd', detach, RESTORE, "leave the tree to init and return"),
+	FLAG("restore-detached", 'd', detach, RESTORE | SERVICE, "leave the tree to init and return; service: go into the background"),
 	FLAG("restore-sibling", 'S', sibling, RESTORE, "make the root a child of the caller (with -d)"),
 	FLAG("shell-job", 'j', shell_job, RUNS, "the tree is a job of a shell: its session is outside"),
 	FLAG("verify", 0, verify, RESTORE, "compare the restored tree with the image before it runs"),
-	VALUE("pidfile", 0, OPT_TEXT, "FILE", pidfile, DUMP | RESTORE, "restore: write the root's pid to a new file"),
-	VALUE("status-fd", 0, OPT_FD, "FD", status_fd, DUMP | RESTORE, "write one zero byte when done, and close it"),
+	VALUE("pidfile", 0, OPT_TEXT, "FILE", pidfile, DUMP | RESTORE | SERVICE, "restore: write the root's pid to a new file; service: its own"),
+	VALUE("status-fd", 0, OPT_FD, "FD", status_fd, DUMP | RESTORE | SERVICE, "write one zero byte when done, or when clients can connect, and close it"),
 	VALUE("timeout", 0, OPT_NUMBER, "SECONDS", timeout, RUNS | SEEING, "time limit of a dump or a restore (default: 10)"),
 	VALUE("action-script", 0, OPT_LIST, "FILE", scripts, DUMP | RESTORE, "program to run at each stage (repeatable)"),
 	FLAG("display-stats", 0, display_stats, DUMP | RESTORE, "print the statistics at the end"),
@@ -88,6 +89,13 @@ const struct option_row option_rows[] = {
 	VALUE("count", 'n', OPT_NUMBER, "N", cycles, CYCLE, "how many cycles (default: 1)"),
 	FLAG("tap", 0, tap, CYCLE, "print the results as Test Anything Protocol"),
 
+	VALUE("address", 0, OPT_TEXT, "PATH", address, SERVICE, "socket of the service, @NAME for an abstract one (default: criu_service.socket)"),
+	FLAG("daemon", 0, daemon, SERVICE, "go into the background, as -d"),
+	VALUE("max-clients", 0, OPT_NUMBER, "N", max_clients, SERVICE, "connections at once (default: 1024)"),
+	VALUE("max-requests", 0, OPT_NUMBER, "N", max_requests, SERVICE, "requests at work at once, others wait (default: 4 for each processor)"),
+	VALUE("time-limit", 0, OPT_NUMBER, "SECONDS", time_limit, SERVICE, "longest time for a request (default: 600)"),
+	VALUE("memory-limit", 0, OPT_SIZE, "SIZE", memory_limit, SERVICE, "most memory that a request may take for itself (default: no limit)"),
+
 	REFUSED("tcp-close", 0, "restoring connections as closed"),
 	REFUSED("skip-in-flight", 0, "leaving out half-open connections"),
 	REFUSED("freeze-cgroup", 0, "freezing by control group"),
@@ -102,7 +110,6 @@ const struct option_row option_rows[] = {
 	REFUSED("enable-external-masters", 0, "mount namespaces"),
 	REFUSED("skip-file-rwx-check", 0, "files whose mode has changed"),
 	REFUSED("allow-uprobes", 0, "traced programs (uprobes)"),
-	REFUSED("daemon", 0, "the service"),
 	REFUSED("exec-cmd", 0, "a command in place of the tool"),
 	REFUSED("tls", 0, "sending memory over the network"),
 	REFUSED("tls-no-cn-verify", 0, "sending memory over the network"),
@@ -111,7 +118,6 @@ const struct option_row option_rows[] = {
 	REFUSED_ARG("tls-cacrl", 0, "FILE", "sending memory over the network"),
 	REFUSED_ARG("tls-cert", 0, "FILE", "sending memory over the network"),
 	REFUSED_ARG("tls-key", 0, "FILE", "sending memory over the network"),
-	REFUSED_ARG("address", 0, "ADDR", "sending memory over the network"),
 	REFUSED_ARG("port", 0, "PORT", "sending memory over the network"),
 	REFUSED_ARG("ps-socket", 0, "FD", "sending memory over the network"),
 	REFUSED_ARG("prev-images-dir", 0, "DIR", "incremental dumps"),

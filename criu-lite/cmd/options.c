@@ -272,8 +272,8 @@ static void bad_word(struct report *r, int c, char **argv)
 
 static void take_verb(struct options *o, struct report *r, const char *word)
 {
-	static const char *const criu[] = { "pre-dump",   "page-server", "service", "swrk", "dedup",
-					    "lazy-pages", "cpuinfo",     "show",    "exec" };
+	static const char *const criu[] = { "pre-dump", "page-server", "dedup", "lazy-pages",
+					    "cpuinfo",  "show",        "exec" };
 
 	for (o->verb = 0; o->verb < VERBS; o->verb++)
 		if (!strcmp(word, verb_name(o->verb)))
@@ -382,6 +382,8 @@ int options_parse(struct options *o, struct report *r, int argc, char **argv)
 		check_verb(o, r, &list[i]);
 		option_apply(o, r, list[i].row, list[i].negated, list[i].arg, "");
 	}
+	if (o->rpc_config)
+		config_apply_last(o, r);
 	if (report_count(r) == before)
 		check_whole(o, r);
 	return report_count(r) > before ? -EINVAL : 0;

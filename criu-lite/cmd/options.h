@@ -34,16 +34,20 @@ struct options {
 	bool help, version;
 
 	const char *images_dir, *work_dir, *log_file, *pidfile;
-	const char *config; /* --config */
+	const char *config;     /* --config */
+	const char *rpc_config; /* that of a request: comes last */
 	bool default_config;
 	unsigned verbosity; /* 0 to 4: messages, errors, warnings, information, debug */
 	unsigned tree, timeout, cycles;
-	int status_fd, close_fd; /* -1 without */
+	const char *address;
+	unsigned max_clients, max_requests, time_limit; /* of the service; 0 is the default */
+	uint64_t memory_limit;                          /* bytes; 0: none */
+	int status_fd, close_fd;                        /* -1 without */
 	struct option_list irmap_paths, scripts, externals, inherits, maps;
 	uint64_t ghost_limit; /* bytes; 0 is the default */
 	const char *feature;
 
-	bool shell_job, leave_running, leave_stopped, detach, sibling;
+	bool shell_job, leave_running, leave_stopped, detach, sibling, daemon;
 	bool tcp_established, file_locks, link_remap, force_irmap, ext_unix_sk, evasive_devices;
 	bool display_stats, json, exit_codes, verify, tap, extra, experimental, all;
 	bool permitted; /* where options go that permit what is done in any case */
@@ -76,7 +80,8 @@ struct option_row {
 
 #define VERB_BIT(v) (1u << VERB_##v)
 #define VERB_ALL ((1u << VERBS) - 1)
-#define VERBS_OF_CRIU (VERB_BIT(dump) | VERB_BIT(restore) | VERB_BIT(check))
+#define VERBS_OF_CRIU \
+	(VERB_BIT(dump) | VERB_BIT(restore) | VERB_BIT(check) | VERB_BIT(service) | VERB_BIT(swrk))
 
 extern const struct option_row option_rows[];
 extern const size_t option_rows_nr;
@@ -89,5 +94,6 @@ const struct option_row *option_find(const char *name, bool *negated);
 int option_apply(struct options *o, struct report *r, const struct option_row *row, bool negated,
 		 const char *arg, const char *where);
 int config_apply(struct options *o, struct report *r);
+void config_apply_last(struct options *o, struct report *r);
 
 #endif

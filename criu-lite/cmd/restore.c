@@ -14,6 +14,7 @@
 #include "cmd/cmd.h"
 #include "cmd/progress.h"
 #include "cmd/stats.h"
+#include "daemon/rpc.h"
 #include "restore/restore.h"
 
 struct restore_run {
@@ -40,6 +41,13 @@ static void on_progress(void *arg, uint64_t done, uint64_t total)
 static int on_verify(void *arg, struct pstree *image)
 {
 	return verify_tree(((struct restore_run *)arg)->c, image);
+}
+
+static int on_admit(void *arg, struct pstree *image)
+{
+	const struct rpc_job *job = ((struct restore_run *)arg)->c->job;
+
+	return job->admit(job->arg, image);
 }
 
 static int wait_for(struct cmd *c, pid_t root)
@@ -80,6 +88,7 @@ int cmd_restore(struct cmd *c)
 		.externals = o->externals.v,
 		.nr_externals = o->externals.n,
 		.timeout = o->timeout,
+		.admit = c->job && c->job->admit ? on_admit : NULL,
 		.verify = o->verify ? on_verify : NULL,
 		.progress = on_progress,
 		.action = on_action,

@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "cmd/cmd.h"
+#include "daemon/rpc.h"
 
 static int open_dir(struct cmd *c, const char *id, const char *what, const char *path, int *out)
 {
@@ -18,6 +19,25 @@ static int open_dir(struct cmd *c, const char *id, const char *what, const char 
 		return fail(c->r, id, errno, "cannot open the %s %s", what, path);
 	*out = fd;
 	return 0;
+}
+
+/* A request of the RPC has them open already; its configuration file may choose another place. */
+static int open_dirs(struct cmd *c)
+{
+	const struct options *o = c->o;
+	int ret = 0;
+
+	if (c->job && c->images_fd < 0)
+		c->images_fd = fcntl(c->job->images_fd, F_DUPFD_CLOEXEC, 3);
+	if (c->job && c->work_fd < 0 && !o->work_dir)
+		c->work_fd = fcntl(c->job->work_fd >= 0 ? c->job->work_fd : c->images_fd,
+				   F_DUPFD_CLOEXEC, 3);
+	if (c->images_fd < 0)
+		ret = open_dir(c, "images-dir", "images directory", o->images_dir, &c->images_fd);
+	if (ret >= 0 && c->work_fd < 0)
+		ret = open_dir(c, "work-dir", "work directory",
+			       o->work_dir ? o->work_dir : o->images_dir, &c->work_fd);
+	return ret;
 }
 
 static int open_log_file(struct cmd *c, const char *name)
@@ -55,12 +75,8 @@ static void open_log(struct cmd *c, const char *name)
 int session_open(struct cmd *c, const char *log_name)
 {
 	const struct options *o = c->o;
-	int ret = open_dir(c, "images-dir", "images directory", o->images_dir, &c->images_fd);
+	int ret = open_dirs(c);
 
-	if (ret < 0)
-		return ret;
-	ret = open_dir(c, "work-dir", "work directory", o->work_dir ? o->work_dir : o->images_dir,
-		       &c->work_fd);
 	if (ret < 0)
 		return ret;
 	if (fchdir(c->work_fd) < 0)
@@ -85,8 +101,12 @@ void session_log_refusal(struct cmd *c, const char *log_name, const char *end)
 	const struct options *o = c->o;
 	int fd;
 
-	c->work_fd =
-		open(o->work_dir ? o->work_dir : o->images_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (c->job)
+		c->work_fd = fcntl(c->job->work_fd >= 0 ? c->job->work_fd : c->job->images_fd,
+				   F_DUPFD_CLOEXEC, 3);
+	else
+		c->work_fd = open(o->work_dir ? o->work_dir : o->images_dir,
+				  O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (c->work_fd < 0)
 		return;
 	fd = open_log_file(c, log_name);

@@ -1,0 +1,386 @@
+/*
+ * caller - who is at the other end of a socket.
+ *
+ * User, group and supplementary groups are those that the kernel noted when
+ * the connection was made: what the caller has become since, by running a
+ * set-user-ID program for instance, counts for nothing. Capabilities count
+ * for root alone, and only those of root in our own user namespace; any
+ * other user has none. A request is then done with exactly these credentials,
+ * so that the kernel judges it as it would judge the caller.
+ *
+ * One capability is added: CAP_CHECKPOINT_RESTORE, if we have it. It is for
+ * choosing process ids and reading the links of mapped files, both of
+ * processes that the caller may trace. No restored task keeps it:
+ * caller_may_have() sees to that.
+ */
+#include "daemon/caller.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/report.h"
+#include "kernel/procfs.h"
+#include "model/pstree.h"
+
+#include "proto/core.pb-c.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* Linux 6.5 */
+#endif
+#ifndef CAP_CHECKPOINT_RESTORE
+#define CAP_CHECKPOINT_RESTORE 40
+#endif
+#define CAP_BIT(c) (UINT64_C(1) << (c))
+
+static int caps_get(uint64_t *permitted)
+{
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2];
+
+	if (syscall(SYS_capget, &h, d) < 0)
+		return -errno;
+	*permitted = d[0].permitted | (uint64_t)d[1].permitted << 32;
+	return 0;
+}
+
+static int caps_set(uint64_t caps)
+{
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2] = {
+		{ .permitted = (uint32_t)caps, .effective = (uint32_t)caps },
+		{ .permitted = (uint32_t)(caps >> 32), .effective = (uint32_t)(caps >> 32) },
+	};
+
+	return syscall(SYS_capset, &h, d) < 0 ? -errno : 0;
+}
+
+static bool same_namespace(int proc, const char *name)
+{
+	struct stat theirs, ours;
+	char path[32];
+
+	snprintf(path, sizeof(path), "ns/%s", name);
+	if (fstatat(proc, path, &theirs, 0) < 0)
+		return false;
+	snprintf(path, sizeof(path), "/proc/self/ns/%s", name);
+	return stat(path, &ours) == 0 && ours.st_ino == theirs.st_ino &&
+	       ours.st_dev == theirs.st_dev;
+}
+
+/* What /proc knows of it; true only if the pid was not taken by another meanwhile. */
+static void look_at(struct rpc_caller *c)
+{
+	cleanup_close int proc = proc_open(c->pid);
+	struct proc_text t = { 0 };
+	struct proc_status s = { 0 };
+	uint64_t own;
+
+	c->elsewhere = proc >= 0 && !same_namespace(proc, "pid");
+	if (c->uid == 0 && proc >= 0 && same_namespace(proc, "user") && caps_get(&own) == 0 &&
+	    proc_read(proc, "status", &t) == 0 && proc_parse_status(t.p, &s) == 0 && s.uid[1] == 0)
+		c->caps = s.cap_prm & own;
+	proc_status_free(&s);
+	proc_text_free(&t);
+	/* Signal 0 through the pidfd: all this was read of the process that has connected. */
+	if (c->pidfd < 0 || syscall(SYS_pidfd_send_signal, c->pidfd, 0, NULL, 0) < 0) {
+		if (errno != EPERM)
+			c->caps = 0;
+	}
+}
+
+static int peer_groups(int sock, struct rpc_caller *c)
+{
+	socklen_t len = 0;
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) == 0 || !len)
+		return 0;
+	if (errno != ERANGE)
+		return -errno;
+	c->groups = malloc(len);
+	if (!c->groups)
+		return -ENOMEM;
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, c->groups, &len) < 0)
+		return -errno;
+	c->nr_groups = len / sizeof(gid_t);
+	return 0;
+}
+
+static void peer_pidfd(int sock, struct rpc_caller *c)
+{
+	socklen_t len = sizeof(c->pidfd);
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &c->pidfd, &len) == 0)
+		return;
+	c->pidfd = c->pid > 0 ? (int)syscall(SYS_pidfd_open, c->pid, 0) : -1;
+}
+
+/**
+ * caller_of_socket - who has made this connection
+ * @sock: a connected Unix socket
+ * @out: filled; caller_free() ends it
+ *
+ * Return: 0 or -errno.
+ */
+int caller_of_socket(int sock, struct rpc_caller *out)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	int ret;
+
+	*out = (struct rpc_caller){ .pidfd = -1 };
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return -errno;
+	out->pid = cred.pid;
+	out->uid = cred.uid;
+	out->gid = cred.gid;
+	ret = peer_groups(sock, out);
+	if (ret < 0) {
+		caller_free(out);
+		return ret;
+	}
+	peer_pidfd(sock, out);
+	look_at(out);
+	return 0;
+}
+
+/**
+ * caller_of_parent - who has started swrk with this socket
+ * @sock: one end of the pair that was made for it
+ * @out: filled; caller_free() ends it
+ *
+ * Whoever starts a program has given it the credentials that it has.
+ */
+void caller_of_parent(int sock, struct rpc_caller *out)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	*out = (struct rpc_caller){
+		.pidfd = -1, .uid = geteuid(), .gid = getegid(), .trusted = true
+	};
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || cred.pid <= 0)
+		return;
+	out->pid = cred.pid;
+	peer_pidfd(sock, out);
+}
+
+/**
+ * caller_free - give back what a caller holds
+ * @c: the caller
+ */
+void caller_free(struct rpc_caller *c)
+{
+	close_owned(&c->pidfd);
+	free(c->groups);
+	*c = (struct rpc_caller){ .pidfd = -1 };
+}
+
+/**
+ * caller_fd - a copy of one of the caller's descriptors
+ * @c: the caller
+ * @nr: its number there
+ * @out: the copy, close-on-exec
+ *
+ * A caller that may not be traced by us can still lend a directory.
+ *
+ * Return: 0 or -errno.
+ */
+int caller_fd(const struct rpc_caller *c, int nr, int *out)
+{
+	char path[48];
+	int fd, err;
+
+	if (nr < 0)
+		return -EBADF;
+	if (c->pidfd < 0)
+		return -ESRCH;
+	fd = (int)syscall(SYS_pidfd_getfd, c->pidfd, nr, 0);
+	if (fd < 0 && errno == EPERM) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", c->pid, nr);
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		err = errno;
+		/* Still the same process? */
+		if (fd >= 0 && syscall(SYS_pidfd_send_signal, c->pidfd, 0, NULL, 0) < 0 &&
+		    errno == ESRCH) {
+			close(fd);
+			return -ESRCH;
+		}
+		errno = err;
+	}
+	if (fd < 0)
+		return -errno;
+	*out = fd;
+	return 0;
+}
+
+static int set_ids(const struct rpc_caller *c)
+{
+	uid_t r, e, s;
+	gid_t rg, eg, sg;
+
+	getresgid(&rg, &eg, &sg);
+	if (setgroups(c->nr_groups, c->groups) < 0 && errno != EPERM)
+		return -errno;
+	if ((rg != c->gid || eg != c->gid || sg != c->gid) && setresgid(c->gid, c->gid, c->gid) < 0)
+		return -errno;
+	getresuid(&r, &e, &s);
+	if ((r != c->uid || e != c->uid || s != c->uid) && setresuid(c->uid, c->uid, c->uid) < 0)
+		return -errno;
+	return 0;
+}
+
+/* setgroups() is refused to a service that is not root; then the groups must be the same. */
+static bool same_groups(const struct rpc_caller *c)
+{
+	int n = getgroups(0, NULL);
+	gid_t *list = n > 0 ? malloc((size_t)n * sizeof(*list)) : NULL;
+	bool ok = n >= 0 && (size_t)n == c->nr_groups &&
+		  (!n || (list && getgroups(n, list) == n &&
+			  !memcmp(list, c->groups, (size_t)n * sizeof(*list))));
+
+	free(list);
+	return ok;
+}
+
+/**
+ * caller_become - take on the credentials of the caller, for good
+ * @c: the caller
+ * @r: gets the cause of a failure
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int caller_become(const struct rpc_caller *c, struct report *r)
+{
+	uint64_t own, keep;
+	int ret = caps_get(&own);
+
+	if (c->trusted)
+		return 0;
+	keep = (c->caps | CAP_BIT(CAP_CHECKPOINT_RESTORE)) & own;
+	if (!ret && prctl(PR_SET_KEEPCAPS, 1) < 0)
+		ret = -errno;
+	if (!ret)
+		ret = set_ids(c);
+	if (!ret && !same_groups(c))
+		ret = -EPERM;
+	if (!ret)
+		ret = caps_set(keep);
+	prctl(PR_SET_KEEPCAPS, 0);
+	/* Else what /proc has of us belongs to root; who may trace us is the kernel's judgement. */
+	if (!ret && prctl(PR_SET_DUMPABLE, 1) < 0)
+		ret = -errno;
+	if (ret < 0)
+		return fail(r, "rpc-credentials", -ret,
+			    "the service cannot act as user %u, group %u", c->uid, c->gid);
+	/* Files of another user's home are not for this one. */
+	if (c->uid != 0)
+		unsetenv("HOME");
+	return 0;
+}
+
+/**
+ * caller_may_trace - may this process, which has become the caller, dump that one?
+ * @c: the caller
+ * @r: gets the cause
+ * @pid: the root of the tree
+ *
+ * Opening its memory is judged by the kernel as attaching to it is.
+ *
+ * Return: 0, or -errno, recorded.
+ */
+int caller_may_trace(const struct rpc_caller *c, struct report *r, pid_t pid)
+{
+	cleanup_close int proc = proc_open(pid), mem = -1;
+	struct proc_text t = { 0 };
+	struct proc_status s = { 0 };
+	uid_t uid = (uid_t)-1;
+	int err;
+
+	if (proc < 0) /* whoever dumps it says so better */
+		return 0;
+	mem = openat(proc, "mem", O_RDWR | O_CLOEXEC);
+	err = errno;
+	if (mem >= 0 || (err != EACCES && err != EPERM))
+		return 0;
+	if (proc_read(proc, "status", &t) == 0 && proc_parse_status(t.p, &s) == 0)
+		uid = s.uid[0];
+	proc_status_free(&s);
+	proc_text_free(&t);
+	return fail(r, "rpc-denied", EACCES, "pid %d belongs to user %d: user %u may not trace it",
+		    pid, (int)uid, c->uid);
+}
+
+static uint64_t word64(const uint32_t *w, size_t n)
+{
+	return (n > 0 ? w[0] : 0) | (n > 1 ? (uint64_t)w[1] << 32 : 0);
+}
+
+static bool has_group(const struct rpc_caller *c, gid_t gid)
+{
+	for (size_t i = 0; i < c->nr_groups; i++)
+		if (c->groups[i] == gid)
+			return true;
+	return gid == c->gid;
+}
+
+/* What of @e the caller has not; NULL: it has all of it. */
+static const char *exceeds(const struct rpc_caller *c, const CredsEntry *e)
+{
+	uint64_t caps = word64(e->cap_prm, e->n_cap_prm) | word64(e->cap_eff, e->n_cap_eff) |
+			word64(e->cap_inh, e->n_cap_inh);
+	bool uids =
+		e->uid == c->uid && e->euid == c->uid && e->suid == c->uid && e->fsuid == c->uid;
+
+	if (!uids && !(c->caps & CAP_BIT(CAP_SETUID)))
+		return "user ids";
+	if (!(c->caps & CAP_BIT(CAP_SETGID))) {
+		if (!has_group(c, e->gid) || !has_group(c, e->egid) || !has_group(c, e->sgid) ||
+		    !has_group(c, e->fsgid))
+			return "group ids";
+		for (size_t i = 0; i < e->n_groups; i++)
+			if (!has_group(c, e->groups[i]))
+				return "supplementary groups";
+	}
+	return caps & ~c->caps ? "capabilities" : NULL;
+}
+
+/**
+ * caller_may_have - has the caller all credentials that an image would give to tasks?
+ * @c: the caller
+ * @r: gets the cause
+ * @image: the loaded image, before its first process is made
+ *
+ * Return: 0 or -EPERM, recorded.
+ */
+int caller_may_have(const struct rpc_caller *c, struct report *r, struct pstree *image)
+{
+	struct pstree_item *it;
+
+	list_for_each(it, &image->items, list) {
+		for (size_t i = 0; item_alive(it) && i < it->nr_threads; i++) {
+			const CoreEntry *core = it->threads[i].core;
+			const CredsEntry *e =
+				core && core->thread_core ? core->thread_core->creds : NULL;
+			/* Without any they would be those of this process. */
+			const char *what = e ? exceeds(c, e) : "no credentials,";
+
+			if (what)
+				return fail(r, "rpc-denied", EPERM,
+					    "pid %d of the image has %s%s user %u has not", it->pid,
+					    what, e ? " that" : " which", c->uid);
+		}
+	}
+	return 0;
+}

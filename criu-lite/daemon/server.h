@@ -1,0 +1,67 @@
+/*
+ * server - what the files of the service share.
+ *
+ * One thread, one epoll loop. A client is idle (we listen to it), waiting (its
+ * request is queued) or served (a worker of its own is at it; the worker
+ * answers by itself). Only an idle client is in the epoll set.
+ */
+#ifndef CL_DAEMON_SERVER_H
+#define CL_DAEMON_SERVER_H
+
+#include "base/list.h"
+#include "base/report.h"
+#include "daemon/rpc.h"
+#include "daemon/service.h"
+#include "daemon/wire.h"
+
+enum client_state { CLIENT_IDLE, CLIENT_WAITING, CLIENT_SERVED };
+
+struct client {
+	struct list_head list; /* server.clients */
+	struct list_head wait; /* server.queue */
+	enum client_state state;
+	int fd;
+	uid_t uid;
+	struct wire_request *ask; /* while waiting or served */
+	pid_t worker;
+	uint64_t start_ns;   /* of the worker */
+	const char *stopped; /* why the worker has been ended, or NULL */
+};
+
+struct server {
+	const struct service_opts *o;
+	const struct rpc_host *host;
+	struct report *report;
+	int listen_fd, signal_fd, epoll_fd;
+	bool own_address; /* we have made the socket's name: it goes with us */
+	bool deaf;        /* the listener is out of the epoll set */
+	bool ending;      /* no new clients */
+	struct list_head clients, queue;
+	size_t nr_clients, nr_served;
+};
+
+/* listen.c */
+int listen_open(struct server *s);
+void listen_close(struct server *s);
+int pidfile_write(struct server *s);
+void pidfile_remove(struct server *s);
+
+/* client.c */
+struct client *client_add(struct server *s, int fd);
+void client_accept(struct server *s);
+void client_read(struct server *s, struct client *c);
+void client_done(struct server *s, struct client *c);
+void client_close(struct server *s, struct client *c);
+void client_hear(struct server *s, struct client *c, bool on);
+int client_refuse(struct client *c, const char *id, const char *text);
+
+/* worker.c */
+void worker_start_next(struct server *s);
+void worker_reap(struct server *s);
+void worker_limits(struct server *s);
+void worker_end_all(struct server *s);
+
+/* service.c */
+uint64_t service_now(void);
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * service - the daemon: CRIU's RPC for many clients at once, and swrk for one.
+ */
+#ifndef CL_DAEMON_SERVICE_H
+#define CL_DAEMON_SERVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct report;
+struct rpc_host;
+
+#define SERVICE_ADDRESS "criu_service.socket" /* CRIU's default: in the current directory */
+
+struct service_opts {
+	const char *address; /* a path, or @NAME; NULL: the default */
+	const char *pidfile; /* or NULL */
+	bool detach;         /* -d: go into the background once clients can connect */
+	unsigned max_clients, max_requests; /* connections, requests at work; 0: default */
+	unsigned time_limit;                /* seconds for a request; 0: default */
+	uint64_t memory_limit;              /* bytes of a request's own memory; 0: none */
+	int ready_fd;                       /* gets a zero byte, then is closed; or -1 */
+};
+
+int service_run(const struct service_opts *o, const struct rpc_host *host, struct report *r);
+int swrk_run(int sock, const struct rpc_host *host, struct report *r);
+
+#endif
