@@ -149,7 +149,10 @@ def bad(resp, *words):
 
 
 def sleeper(**kw):
-    return start([shutil.which("sleep"), "1000"], **kw)
+    """In pause(2), so that nothing of it changes."""
+    pid = start([shutil.which("perl"), "-e", "sleep"], **kw)
+    until("pause()", 10, lambda: open("/proc/%d/syscall" % pid).read().startswith("34 "))
+    return pid
 
 
 def as_user(uid, f):
