@@ -7,11 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "kernel/sockdiag.h"
+#include "proto/regfile.pb-c.h"
 
 #define SETTABLE (O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME)
 
@@ -196,6 +198,29 @@ int file_params(struct file_desc *d, int fd, uint32_t flags, const FownEntry *fo
 	return 0;
 }
 
+/*
+ * The description of this task that has a lease on the file and was mapped, since a WRITE lease
+ * is only to be had by who alone has the file open.
+ */
+static struct file_desc *leased_alone(struct restore_ctx *ctx, const struct file_desc *d, int flags)
+{
+	const RegFileEntry *want = file_desc_entry(d);
+
+	for (size_t i = 0; i < ctx->tree->nr_locks; i++) {
+		const struct held_lock *k = &ctx->tree->locks[i];
+		const RegFileEntry *have = file_desc_entry(k->desc);
+
+		if (k->e->flag != FL_LEASE || k->desc->kind != FILE_KIND_reg ||
+		    strcmp(have->name, want->name) != 0 || file_fd(k->desc) < 0 ||
+		    file_is_ghost(k->desc) != file_is_ghost(d))
+			continue;
+		if ((have->flags & O_ACCMODE) == O_RDWR ||
+		    ((have->flags & O_ACCMODE) == O_RDONLY && (flags & O_ACCMODE) == O_RDONLY))
+			return k->desc;
+	}
+	return NULL;
+}
+
 /**
  * file_open_mapped - open a file to map it
  * @ctx: the run
@@ -206,8 +231,12 @@ int file_params(struct file_desc *d, int fd, uint32_t flags, const FownEntry *fo
  */
 int file_open_mapped(struct restore_ctx *ctx, struct file_desc *d, uint32_t flags)
 {
+	struct file_desc *leased =
+		d->kind == FILE_KIND_reg ? leased_alone(ctx, d, (int)flags) : NULL;
 	int fd = -EOPNOTSUPP;
 
+	if (leased)
+		return engine_open_now(ctx, leased);
 	if (d->kind == FILE_KIND_reg)
 		fd = reg_open_path(d, ((int)flags & O_ACCMODE) | O_CLOEXEC);
 	else if (d->kind == FILE_KIND_memfd)
