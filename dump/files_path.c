@@ -11,9 +11,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -102,6 +104,19 @@ static int proc_gone(struct dump_ctx *ctx, struct file_desc *d, const struct fd_
 	return file_side_put(ctx, IMAGE_REMAP_FPATH, &e.base, NULL, 0);
 }
 
+/*
+ * A file of the lower layer counts the names that it has there, which stay:
+ * with one name, it was this one, and it leads nowhere any more.
+ */
+static bool was_last_name(const struct fd_info *fi)
+{
+	size_t len = strlen(fi->link), cut = sizeof(DELETED) - 1;
+	struct statfs fs;
+
+	return fi->st.st_nlink == 1 && len > cut && !strcmp(fi->link + len - cut, DELETED) &&
+	       fi->local >= 0 && fstatfs(fi->local, &fs) == 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC;
+}
+
 /**
  * file_where_gone - make a file that lost its name come back
  * @ctx: the dump
@@ -118,7 +133,7 @@ int file_where_gone(struct dump_ctx *ctx, struct file_desc *d, const struct fd_i
 		return 0;
 	if (!strncmp(w->name, "/proc/", 6))
 		return proc_gone(ctx, d, fi, w->name);
-	if (fi->st.st_nlink == 0 || S_ISDIR(fi->st.st_mode))
+	if (fi->st.st_nlink == 0 || S_ISDIR(fi->st.st_mode) || was_last_name(fi))
 		return file_ghost(ctx, d, fi, w);
 	if (ctx->opts->link_remap)
 		return file_link(ctx, d, fi, w);

@@ -150,6 +150,8 @@ int restore_leases(struct restore_ctx *ctx);
 int restore_owners(struct restore_ctx *ctx);
 /* threads.c: threads, and everything that belongs to one. */
 int restore_threads(struct restore_ctx *ctx);
+/* late.c: what files need memory and threads for. */
+int file_late(struct restore_ctx *ctx);
 /* outside.c: files that the caller brings. */
 int outside_plan(struct restore_ctx *ctx);
 /* files.c: what the file types keep in the tool; files that are only mapped. */

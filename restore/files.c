@@ -161,8 +161,15 @@ int file_set_owner(struct file_desc *d, int fd, const FownEntry *fown)
 	if ((ruid != fown->uid || euid != fown->euid) &&
 	    syscall(SYS_setresuid, fown->uid, fown->euid, 0) < 0)
 		return file_fail(d, errno, "become uid %u to own the file's signals", fown->uid);
-	if (fcntl(fd, F_SETOWN_EX, &owner) < 0 && (errno != ESRCH || !owner_to_come(d, fown)))
-		ret = file_fail(d, errno, "F_SETOWN_EX to %d", owner.pid);
+	if (fcntl(fd, F_SETOWN_EX, &owner) < 0) {
+		if (errno != ESRCH)
+			ret = file_fail(d, errno, "F_SETOWN_EX to %d", owner.pid);
+		else if (!owner_to_come(d, fown))
+			log_warn(d->tree->report,
+				 "file id %#x: %s %d, which got its signals, is gone: nobody does",
+				 d->id, owner.type == F_OWNER_PGRP ? "group" : "process",
+				 owner.pid);
+	}
 	if ((ruid != fown->uid || euid != fown->euid) &&
 	    syscall(SYS_setresuid, ruid, euid, suid) < 0)
 		return file_fail(d, errno, "become uid %u again", ruid);

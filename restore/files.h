@@ -56,12 +56,17 @@ struct restore_files *restore_files(const struct pstree *t);
 void *rfile_seen(const struct pstree *t, enum file_kind kind, uint64_t key);
 void rfile_see(const struct pstree *t, enum file_kind kind, uint64_t key, void *what);
 void file_keep(const struct pstree *t, int *fd);
-int file_set_owner(struct file_desc *d, int fd, const FownEntry *fown);
 int file_params(struct file_desc *d, int fd, uint32_t flags, const FownEntry *fown);
+int file_set_owner(struct file_desc *d, int fd, const FownEntry *fown);
 int file_side_load(const struct pstree *t, enum image_kind k,
 		   const ProtobufCMessageDescriptor *desc,
 		   int (*each)(const struct pstree *t, struct image_reader *r,
 			       const ProtobufCMessage *m));
+
+/* late.c */
+int late_plant(struct file_desc *d, int fd);
+int late_placeholder(struct file_desc *d);
+int late_copy(const struct file_desc *d);
 
 /* outside.c */
 int *outside_fd(const struct file_desc *d);

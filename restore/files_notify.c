@@ -72,17 +72,14 @@ static void close_events(const char *buf, ssize_t len)
 			close(m->fd);
 }
 
-static int empty_one(struct restore_ctx *ctx, const struct file_desc *d)
+static int empty_one(const struct file_desc *d)
 {
-	const struct fdinfo_list_entry *fle =
-		list_first(&d->fles, struct fdinfo_list_entry, of_desc);
-	cleanup_close int pidfd = pidfd_open(fle->fdt->owner->pid, 0), fd = -1;
+	cleanup_close int fd = late_copy(d);
 	_Alignas(8) char buf[8192];
 	int queued;
 
-	fd = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fle->fd, 0);
 	if (fd < 0)
-		return file_fail(d, errno, "pidfd_getfd()") < 0 ? -EIO : 0;
+		return file_fail(d, -fd, "pidfd_getfd()") < 0 ? -EIO : 0;
 	while (ioctl(fd, FIONREAD, &queued) == 0 && queued) {
 		ssize_t n = read(fd, buf, sizeof(buf));
 
@@ -115,6 +112,6 @@ int file_queues_empty(struct restore_ctx *ctx)
 	list_for_each(d, &ctx->tree->files.descs, list)
 		if (!ret && (d->kind == FILE_KIND_inotify || d->kind == FILE_KIND_fanotify) &&
 		    !list_empty(&d->fles))
-			ret = empty_one(ctx, d);
+			ret = empty_one(d);
 	return ret;
 }

@@ -261,12 +261,16 @@ int restore_threads(struct restore_ctx *ctx)
 	struct pstree_item *it;
 	int ret;
 
-	list_for_each(it, &ctx->tree->items, list) {
-		if (!item_alive(it))
-			continue;
-		if ((ret = make_threads(ctx, it)) < 0 || (ret = run_threads(ctx, it)) < 0)
+	list_for_each(it, &ctx->tree->items, list)
+		if (item_alive(it) && (ret = make_threads(ctx, it)) < 0)
 			return ret;
-	}
+	/* Before limits and credentials stand in the way. */
+	ret = file_late(ctx);
+	if (ret < 0)
+		return ret;
+	list_for_each(it, &ctx->tree->items, list)
+		if (item_alive(it) && (ret = run_threads(ctx, it)) < 0)
+			return ret;
 	list_for_each(it, &ctx->tree->items, list)
 		if (item_alive(it) && (ret = timers_restore(ctx, it)) < 0)
 			return ret;

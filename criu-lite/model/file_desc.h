@@ -55,6 +55,8 @@ struct file_desc_ops {
 	int (*prepare)(struct pstree *t, struct file_desc *d);
 	/* Before any fork, in the tool: what would fail is reported (all causes, not the first). */
 	int (*check)(struct pstree *t, struct file_desc *d);
+	/* In the tool, when memory and threads are there and stand still. 0 or -errno, recorded. */
+	int (*late)(struct pstree *t, struct file_desc *d);
 	/* The name by which --inherit-fd knows it; NULL if the type has none, false if this one. */
 	bool (*key)(struct pstree *t, const struct file_desc *d, char *buf, size_t size);
 	bool takes;       /* a descriptor from outside goes through the type: outside_fd() has it */

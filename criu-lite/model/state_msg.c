@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "proto/core.pb-c.h"
 #include "proto/fown.pb-c.h"
@@ -89,6 +90,8 @@ static struct json_object *show_number(struct state_ctx *s, const struct state_r
 		return v ? state_u64(v) : NULL;
 	case HEX:
 		return state_hex(v);
+	case EVENTS:
+		return state_hex(v & ~(uint64_t)(EPOLLERR | EPOLLHUP));
 	case OCT:
 		return state_fmt("%#o", (unsigned)v);
 	case OFLAGS:

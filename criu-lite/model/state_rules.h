@@ -13,6 +13,7 @@ enum state_act {
 	NZ,      /* shown unless zero */
 	HEX,     /* a mask, an address */
 	OCT,     /* a mode */
+	EVENTS,  /* of epoll(7); EPOLLERR and EPOLLHUP go without saying */
 	OFLAGS,  /* flags of open(2) */
 	HASH,    /* repeated numbers by their checksum, unless all are zero */
 	CAPS,    /* two words of a capability set */

@@ -48,17 +48,17 @@ static void dump_dead(PidfdEntry *e, const struct fd_info *fi)
 }
 
 /* Is it a thread of a task of the tree? */
-static struct pstree_item *thread_of(struct dump_ctx *ctx, int tid)
+static bool is_thread(struct dump_ctx *ctx, int tid)
 {
+	const struct pstree_item *it;
 	char name[32];
-	struct pstree_item *it;
 
 	list_for_each(it, &ctx->tree->items, list) {
 		snprintf(name, sizeof(name), "task/%d", tid);
 		if (item_alive(it) && faccessat(it->dump->proc_fd, name, F_OK, 0) == 0)
-			return it;
+			return true;
 	}
-	return NULL;
+	return false;
 }
 
 static int pidfd_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
@@ -77,13 +77,7 @@ static int pidfd_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd
 		dump_dead(e, fi);
 		return 0;
 	}
-	if (!it && pid && (it = thread_of(ctx, pid)))
-		return file_blocker(
-			ctx, fi, "pidfd-thread", EOPNOTSUPP,
-			"a pidfd of thread %d of pid %d: threads come back after files; "
-			"close it first",
-			pid, it->pid);
-	if (!it)
+	if (!it && !(pid && is_thread(ctx, pid)))
 		return file_blocker(ctx, fi, "pidfd-outside", EOPNOTSUPP,
 				    "a pidfd of pid %d, which is not in the tree; dump a tree that "
 				    "has both, or close it first",

@@ -58,6 +58,17 @@ static void read_build_id(RegFileEntry *e, struct arena *a, int fd)
 	e->build_id = arena_memdup(a, id, e->n_build_id * 4);
 }
 
+/* How long what is written will live, as the program has said. */
+static void read_hint(RegFileEntry *e, int fd)
+{
+	uint64_t hint = 0;
+
+	if (fcntl(fd, F_GET_RW_HINT, &hint) == 0 && hint) {
+		e->has_rw_hint = 1;
+		e->rw_hint = (uint32_t)hint;
+	}
+}
+
 /**
  * reg_describe - fill the message of a file that has a path
  * @ctx: the dump
@@ -81,6 +92,8 @@ int reg_describe(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info
 	if (S_ISREG(fi->st.st_mode)) {
 		e->has_size = 1;
 		e->size = (uint64_t)fi->st.st_size;
+		if (fi->fd >= 0 && !(fi->flags & O_PATH))
+			read_hint(e, fi->local);
 		/* A file of /proc or /sys is made up while it is read: leave it alone. */
 		if (fi->local >= 0 && fi->st.st_size >= 64 && (fi->flags & O_ACCMODE) != O_WRONLY &&
 		    !(fi->flags & (O_DIRECT | O_PATH)) && fi->st.st_blocks)

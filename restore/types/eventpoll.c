@@ -17,6 +17,7 @@
 struct eventpoll_priv {
 	struct file_desc **watched; /* by entry; NULL: it is not there any more */
 	int *number;                /* the slot it is added by, or -1: any of this process */
+	size_t *order;              /* disarmed entries first */
 	size_t done;                /* entries added */
 	bool made;
 };
@@ -31,6 +32,24 @@ static struct file_desc *in_table(const struct filedesc *fdt, int fd)
 	return NULL;
 }
 
+/* EPOLLONESHOT, and it has been reported: since then not even errors are. */
+static bool disarmed(const EventpollTfdEntry *t)
+{
+	return (t->events & EPOLLONESHOT) &&
+	       !(t->events & ~(uint32_t)(EPOLLONESHOT | EPOLLET | EPOLLWAKEUP));
+}
+
+static void plan_order(struct arena *a, struct eventpoll_priv *p, const EventpollFileEntry *e)
+{
+	size_t n = 0;
+
+	p->order = arena_array(a, size_t, e->n_tfd);
+	for (int first = 1; first >= 0; first--)
+		for (size_t i = 0; i < e->n_tfd; i++)
+			if (disarmed(e->tfd[i]) == first)
+				p->order[n++] = i;
+}
+
 static int eventpoll_prepare(struct pstree *t, struct file_desc *d)
 {
 	const EventpollFileEntry *e = file_desc_entry(d);
@@ -41,6 +60,7 @@ static int eventpoll_prepare(struct pstree *t, struct file_desc *d)
 		return 0;
 	p->watched = arena_array(t->arena, struct file_desc *, e->n_tfd);
 	p->number = arena_array(t->arena, int, e->n_tfd);
+	plan_order(t->arena, p, e);
 	for (size_t i = 0; i < e->n_tfd; i++) {
 		struct file_desc *there = in_table(who->fdt, (int)e->tfd[i]->tfd), *want;
 
@@ -60,9 +80,18 @@ static int add(struct file_desc *d, int epfd, size_t i, int fd)
 {
 	const EventpollFileEntry *e = file_desc_entry(d);
 	struct epoll_event ev = { .events = e->tfd[i]->events, .data.u64 = e->tfd[i]->data };
+	bool disarm = disarmed(e->tfd[i]);
 
+	if (disarm)
+		ev.events |= EPOLLIN | EPOLLOUT | EPOLLPRI;
 	if (epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) < 0)
 		return file_fail(d, errno, "watch descriptor %d for %#x", fd, ev.events);
+	/* Reporting it disarms it. A file that has nothing to report stays armed for errors. */
+	if (!disarm || epoll_wait(epfd, &ev, 1, 0) == 1)
+		return 0;
+	ev = (struct epoll_event){ .events = e->tfd[i]->events, .data.u64 = e->tfd[i]->data };
+	if (epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &ev) < 0)
+		return file_fail(d, errno, "watch descriptor %d for errors only", fd);
 	return 0;
 }
 
@@ -99,7 +128,7 @@ static int watch(struct file_desc *d, size_t i)
 	return e->tfd[i]->has_number ? add_as(d, file_fd(d), i, fd) : add(d, file_fd(d), i, fd);
 }
 
-/* Files in the order of the image: one that is not ready lets the others wait. */
+/* One after the other: one that is not ready lets the others wait. */
 static int eventpoll_open(struct file_desc *d, int *new_fd)
 {
 	const EventpollFileEntry *e = file_desc_entry(d);
@@ -117,12 +146,12 @@ static int eventpoll_open(struct file_desc *d, int *new_fd)
 		return e->n_tfd ? 1 : 0;
 	}
 	for (; p->done < e->n_tfd; p->done++) {
-		struct file_desc *w = p->watched[p->done];
+		struct file_desc *w = p->watched[p->order[p->done]];
 		bool epoll = w->kind == FILE_KIND_eventpoll;
 
 		if (!file_stage_reached(w, epoll ? FLE_OPEN : FLE_RESTORED) || file_fd(w) < 0)
 			return 1;
-		if (watch(d, p->done) < 0)
+		if (watch(d, p->order[p->done]) < 0)
 			return -1;
 	}
 	return 0;

@@ -1,7 +1,7 @@
 /*
  * memfd - restore. The tool makes the file before the first fork; it is
  * filled with the other shared memory, and opened through the tool's
- * descriptor. Seals come with the first open, when the content is there. The
+ * descriptor. Seals come last, when it is mapped everywhere. The
  * other half is dump/types/memfd.c.
  */
 #include "restore/files.h"
@@ -127,6 +127,15 @@ static int seal(struct file_desc *d, int fd, const MemfdInodeEntry *e)
 	return 0;
 }
 
+/* Some seals would keep it from being mapped as it was. */
+static int memfd_late(struct pstree *t, struct file_desc *d)
+{
+	const struct memfd_priv *p = file_desc_priv(d);
+
+	(void)t;
+	return p->inode && p->inode->shmem->fd >= 0 ? seal(d, p->inode->shmem->fd, p->inode->e) : 0;
+}
+
 static int open_again(const struct memfd_inode *i, int flags)
 {
 	char path[32];
@@ -164,8 +173,6 @@ static int memfd_open(struct file_desc *d, int *new_fd)
 
 	if (fd < 0)
 		return file_fail(d, -fd, "open with flags %#o", e->flags);
-	if (seal(d, p->inode->shmem->fd, p->inode->e) < 0)
-		return -1;
 	if (e->pos && lseek(fd, (off_t)e->pos, SEEK_SET) < 0)
 		return file_fail(d, errno, "seek to %llu", (unsigned long long)e->pos);
 	if (file_params(d, fd, e->flags, e->fown) < 0)
@@ -188,6 +195,7 @@ static bool memfd_key(struct pstree *t, const struct file_desc *d, char *buf, si
 const struct file_desc_ops memfd_desc_ops = {
 	.open = memfd_open,
 	.key = memfd_key,
+	.late = memfd_late,
 	.prepare = memfd_prepare,
 	.priv_size = sizeof(struct memfd_priv),
 };

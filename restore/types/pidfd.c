@@ -1,7 +1,8 @@
 /*
  * pidfd - restore: opened once its task is born. For those of a process that
  * was gone the tool makes one that ends in the same way, opens all of them,
- * and hands them on. The other half is dump/types/pidfd.c.
+ * and hands them on. One of a thread is opened when the thread is there. The other half is
+ * dump/types/pidfd.c.
  */
 #include "restore/files.h"
 
@@ -59,9 +60,22 @@ static int pidfd_prepare(struct pstree *t, struct file_desc *d)
 	return make_dead(t, d) < 0 ? -EIO : 0;
 }
 
+static bool is_thread(const struct pstree *t, pid_t tid)
+{
+	const struct pstree_item *it;
+
+	list_for_each(it, &t->items, list)
+		for (size_t i = 1; item_alive(it) && i < it->nr_threads; i++)
+			if (it->threads[i].tid == tid)
+				return true;
+	return false;
+}
+
 static int pidfd_check(struct pstree *t, struct file_desc *d)
 {
-	if (entry(d)->nspid <= 0 || pstree_find(t, entry(d)->nspid))
+	pid_t pid = entry(d)->nspid;
+
+	if (pid <= 0 || pstree_find(t, pid) || is_thread(t, pid))
 		return 0;
 	file_fail(d, ESRCH, "pid %d is not in the image", entry(d)->nspid);
 	return -ESRCH;
@@ -81,6 +95,10 @@ static int pidfd_open_again(struct file_desc *d, int *new_fd)
 	struct pstree_item *it = pstree_find(d->tree, entry(d)->nspid);
 	cleanup_close int fd = -1;
 
+	if (entry(d)->nspid > 0 && !it) {
+		*new_fd = late_placeholder(d);
+		return *new_fd < 0 ? -1 : 0;
+	}
 	if (entry(d)->nspid > 0 && restore_get_phase(engine_ctx(d->tree), it) < RST_BORN)
 		return 1;
 	if (entry(d)->nspid > 0)
@@ -93,7 +111,20 @@ static int pidfd_open_again(struct file_desc *d, int *new_fd)
 	return 0;
 }
 
+static int pidfd_late(struct pstree *t, struct file_desc *d)
+{
+	cleanup_close int fd = -1;
+
+	if (entry(d)->nspid <= 0 || pstree_find(t, entry(d)->nspid))
+		return 0;
+	fd = open_live(d);
+	if (fd < 0 || file_params(d, fd, entry(d)->flags, entry(d)->fown) < 0)
+		return -1;
+	return late_plant(d, fd);
+}
+
 const struct file_desc_ops pidfd_desc_ops = {
+	.late = pidfd_late,
 	.open = pidfd_open_again,
 	.prepare = pidfd_prepare,
 	.check = pidfd_check,

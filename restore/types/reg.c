@@ -30,6 +30,16 @@ static struct pstree_item *proc_task(const struct file_desc *d)
 	return pstree_find(d->tree, atoi(e->name + 6));
 }
 
+/* A thread other than the leader comes late, and so do its files below /proc. */
+static bool of_thread(const struct file_desc *d)
+{
+	const RegFileEntry *e = file_desc_entry(d);
+	const char *rest = proc_task(d) ? strstr(e->name, "/task/") : NULL;
+
+	return rest && rest == e->name + 6 + strspn(e->name + 6, "0123456789") &&
+	       isdigit((unsigned char)rest[6]) && atoi(rest + 6) != atoi(e->name + 6);
+}
+
 static int check_build_id(struct file_desc *d)
 {
 	const RegFileEntry *e = file_desc_entry(d);
@@ -140,23 +150,41 @@ static int born_cloexec(const struct file_desc *d)
 	return O_CLOEXEC;
 }
 
-static int reg_open(struct file_desc *d, int *new_fd)
+static int open_at_position(struct file_desc *d)
 {
 	const RegFileEntry *e = file_desc_entry(d);
-	struct pstree_item *task = proc_task(d);
-	cleanup_close int fd = -1;
-
-	if (task && restore_get_phase(engine_ctx(d->tree), task) < RST_BORN)
-		return 1;
-	fd = reg_open_path(d, (int)e->flags | born_cloexec(d));
+	uint64_t hint = e->has_rw_hint ? e->rw_hint : 0;
+	cleanup_close int fd = reg_open_path(d, (int)e->flags | born_cloexec(d));
 	if (fd < 0)
 		return file_fail(d, -fd, "open with flags %#o", e->flags);
 	if (!(e->flags & O_PATH) && e->pos && lseek(fd, (off_t)e->pos, SEEK_SET) < 0)
 		return file_fail(d, errno, "seek to %llu", (unsigned long long)e->pos);
+	if (hint && fcntl(fd, F_SET_RW_HINT, &hint) < 0 && errno != EINVAL)
+		return file_fail(d, errno, "write hint %u", e->rw_hint);
 	if (file_params(d, fd, e->flags, e->fown) < 0)
 		return -1;
-	*new_fd = take_fd(&fd);
-	return 0;
+	return take_fd(&fd);
+}
+
+static int reg_open(struct file_desc *d, int *new_fd)
+{
+	struct pstree_item *task = proc_task(d);
+
+	if (task && restore_get_phase(engine_ctx(d->tree), task) < RST_BORN)
+		return 1;
+	*new_fd = of_thread(d) ? late_placeholder(d) : open_at_position(d);
+	return *new_fd < 0 ? -1 : 0;
+}
+
+static int reg_late(struct pstree *t, struct file_desc *d)
+{
+	cleanup_close int fd = -1;
+
+	(void)t;
+	if (list_empty(&d->fles) || !of_thread(d) || file_is_ghost(d))
+		return 0;
+	fd = open_at_position(d);
+	return fd < 0 ? -1 : late_plant(d, fd);
 }
 
 static bool reg_key(struct pstree *t, const struct file_desc *d, char *buf, size_t size)
@@ -171,5 +199,6 @@ const struct file_desc_ops reg_desc_ops = {
 	.open = reg_open,
 	.prepare = reg_prepare,
 	.check = reg_check,
+	.late = reg_late,
 	.key = reg_key,
 };
