@@ -33,10 +33,18 @@ OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
 PBO    := $(PBC:.c=.o)
 LIBOBJ := $(filter-out $(BUILD)/obj/criu-lite/cmd/main.o,$(OBJ)) $(PBO)
 
+# Public libraries, each lib$(NAME): its sources, its headers, what it exports. criu-lite itself has the same objects.
+LIBRARIES := criu-lite-fd
+LIBSRC_criu-lite-fd := $(wildcard criu-lite/lib/fd*.c)
+LIBHDR_criu-lite-fd := $(addprefix criu-lite/lib/,fdpass.h fdframe.h fdlisten.h fdupgrade.h)
+LIBTEXT_criu-lite-fd := descriptors between processes: passing, hand-off, upgrade
+# What a library of ours needs of others, by pkg-config name.
+LIBREQ_criu-lite-fd :=
+
 .PHONY: all deps tests check test lint bench demo soak install clean
 .SECONDARY:
 
-all: $(BUILD)/criu-lite
+all: $(BUILD)/criu-lite $(LIBRARIES:%=$(BUILD)/lib/lib%.a) $(LIBRARIES:%=$(BUILD)/lib/lib%.so)
 
 $(BUILD)/criu-lite: $(OBJ) $(PBO)
 	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -o $@.new $^ $(LIBS) && mv -f $@.new $@
@@ -54,6 +62,34 @@ $(BUILD)/obj/%.o: %.c | $(PBC)
 	$(Q)$(CC) $(ALLCFLAGS) -MMD -MP -c -o $@ $<
 
 -include $(OBJ:.o=.d)
+
+$(BUILD)/pic/%.o: %.c | $(PBC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALLCFLAGS) -fPIC -MMD -MP -c -o $@ $<
+
+define library
+-include $(LIBSRC_$(1):%.c=$(BUILD)/pic/%.d)
+
+$(BUILD)/lib/lib$(1).a: $(LIBSRC_$(1):%.c=$(BUILD)/obj/%.o)
+	@mkdir -p $$(@D)
+	$(Q)rm -f $$@ && ar rcs $$@ $$^
+
+$(BUILD)/lib/lib$(1).so: $(LIBSRC_$(1):%.c=$(BUILD)/pic/%.o) criu-lite/lib/$(1).map
+	@mkdir -p $$(@D)
+	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -shared -Wl,-soname,lib$(1).so.1 -Wl,--version-script=criu-lite/lib/$(1).map \
+	  -o $$@.1 $$(filter %.o,$$^) $$(if $(LIBREQ_$(1)),$$(shell pkg-config --libs $(LIBREQ_$(1)))) && ln -sf lib$(1).so.1 $$@
+
+.PHONY: install-$(1)
+install-$(1): all
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/criu-lite $(LIBHDR_$(1))
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib $(BUILD)/lib/lib$(1).a
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib $(BUILD)/lib/lib$(1).so.1
+	ln -sf lib$(1).so.1 $(DESTDIR)$(PREFIX)/lib/lib$(1).so
+	mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	printf 'prefix=%s\nincludedir=$$$${prefix}/include\nlibdir=$$$${prefix}/lib\n\nName: %s\nDescription: %s\nVersion: %s\nRequires.private: %s\nCflags: -I$$$${includedir}\nLibs: -L$$$${libdir} -l%s\n' \
+	  $(PREFIX) $(1) '$(LIBTEXT_$(1))' 0.1 '$(LIBREQ_$(1))' $(1) > $(DESTDIR)$(PREFIX)/lib/pkgconfig/$(1).pc
+endef
+$(foreach l,$(LIBRARIES),$(eval $(call library,$(l))))
 
 # Unit tests: one program per file, with everything but main.o.
 UNIT   := $(wildcard tests/unit/*/test_*.c tests/unit/test_*.c)
@@ -107,9 +143,9 @@ lint:
 	@$(MAKE) --no-print-directory $(PBC)
 	@tests/lint.sh "$(ALLCFLAGS)" $(SRC)
 
-install: all
+install: all $(LIBRARIES:%=install-%)
 	install -D -m 755 $(BUILD)/criu-lite $(DESTDIR)$(PREFIX)/sbin/criu-lite
-	$(if $(wildcard docs/*.[1-8]),install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(wildcard docs/*.8))
+	$(foreach s,1 3 8,$(if $(wildcard docs/*.$(s)),install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$(s) $(wildcard docs/*.$(s));))
 
 clean:
 	rm -rf build

@@ -77,8 +77,22 @@ static size_t take_fds(struct msghdr *m, int *fds, size_t max, size_t *n)
 	return carried;
 }
 
-int fd_recv_msg(int sock, void *payload, size_t size, size_t *len, int *fds, size_t max, size_t *n,
-		int flags)
+static void read_sender(struct msghdr *m, struct fd_sender *from)
+{
+	struct ucred who;
+
+	*from = (struct fd_sender){ .pid = 0 };
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_CREDENTIALS ||
+		    c->cmsg_len < CMSG_LEN(sizeof(who)))
+			continue;
+		memcpy(&who, CMSG_DATA(c), sizeof(who));
+		*from = (struct fd_sender){ who.pid, who.uid, who.gid };
+	}
+}
+
+int fd_recv_msg_from(int sock, void *payload, size_t size, size_t *len, int *fds, size_t max,
+		     size_t *n, int flags, struct fd_sender *from)
 {
 	union control ctl;
 	struct iovec iov = { .iov_base = payload, .iov_len = size };
@@ -96,6 +110,8 @@ int fd_recv_msg(int sock, void *payload, size_t size, size_t *len, int *fds, siz
 	if (got < 0)
 		return -errno;
 	carried = take_fds(&m, fds, max, n);
+	if (from)
+		read_sender(&m, from);
 	if (!got && !carried)
 		return -ECONNRESET;
 	if (m.msg_flags & MSG_CTRUNC)
@@ -105,6 +121,12 @@ int fd_recv_msg(int sock, void *payload, size_t size, size_t *len, int *fds, siz
 		return -EMSGSIZE;
 	*len = (size_t)got;
 	return 0;
+}
+
+int fd_recv_msg(int sock, void *payload, size_t size, size_t *len, int *fds, size_t max, size_t *n,
+		int flags)
+{
+	return fd_recv_msg_from(sock, payload, size, len, fds, max, n, flags, NULL);
 }
 
 /* After -EAGAIN: waits if the socket is one that does not block, else its time is up. */

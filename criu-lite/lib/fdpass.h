@@ -14,6 +14,7 @@
 #define CL_LIB_FDPASS_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -93,6 +94,30 @@ int fd_send_msg(int sock, const void *payload, size_t len, const int *fds, size_
  */
 int fd_recv_msg(int sock, void *payload, size_t size, size_t *len, int *fds, size_t max, size_t *n,
 		int flags);
+
+/* Who sent a message, as the kernel says. */
+struct fd_sender {
+	pid_t pid; /* 0: unknown, the socket has no SO_PASSCRED or the sender is in no sight */
+	uid_t uid;
+	gid_t gid;
+};
+
+/**
+ * fd_recv_msg_from - receive one message, and who sent it
+ * @sock: a Unix socket, with SO_PASSCRED set
+ * @payload: as fd_recv_msg()
+ * @size: as fd_recv_msg()
+ * @len: as fd_recv_msg()
+ * @fds: as fd_recv_msg()
+ * @max: as fd_recv_msg()
+ * @n: as fd_recv_msg()
+ * @flags: as fd_recv_msg()
+ * @from: the sender; its pid is 0 where the kernel said nothing
+ *
+ * Return: as fd_recv_msg().
+ */
+int fd_recv_msg_from(int sock, void *payload, size_t size, size_t *len, int *fds, size_t max,
+		     size_t *n, int flags, struct fd_sender *from);
 
 #ifdef __cplusplus
 }
