@@ -66,10 +66,13 @@ static int thread_cpus(struct dump_ctx *ctx, pid_t tid, ThreadAttrsEntry *e)
 {
 	unsigned char cpus[1024];
 	long n = syscall(SYS_sched_getaffinity, tid, sizeof(cpus), cpus);
-	long left = sysconf(_SC_NPROCESSORS_ONLN), used = 0;
+	long left, used = 0;
 
 	if (n < 0)
 		return task_fail(ctx, tid, -errno, "sched_getaffinity()");
+	if (!ctx->cpus)
+		ctx->cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	left = ctx->cpus;
 	for (long i = 0; i < n; i++) {
 		left -= __builtin_popcount(cpus[i]);
 		if (cpus[i])

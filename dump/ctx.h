@@ -56,11 +56,6 @@ struct dump_shmem {
 	struct dump_shmem *next;
 };
 
-/* Where the components of the XSAVE area lie, by number. */
-struct dump_xsave {
-	uint32_t at[16], size[16];
-};
-
 #define NR_NAMESPACES 8
 
 #define RESCUE_MAX 64 /* tasks seen to in one try */
@@ -85,7 +80,7 @@ struct dump_ctx {
 	int room;                 /* the first pages image, made before the freeze; or -1 */
 	struct dump_files *files; /* dump/files.c's own */
 	struct dump_shmem *shmems;
-	struct dump_xsave *xsave;            /* once it is known */
+	long cpus;                           /* online; 0: not asked yet */
 	SeccompEntry *seccomp;               /* the filters of all tasks, or NULL */
 	struct proc_text text;               /* for whoever reads a file of /proc */
 	uint64_t deadline_ns;                /* CLOCK_MONOTONIC: --timeout */

@@ -9,7 +9,6 @@
 #include "dump/tasks.h"
 
 #include <asm/ldt.h>
-#include <cpuid.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -113,26 +112,8 @@ static uint64_t xsave_load(const unsigned char *x, size_t at)
 	return v;
 }
 
-/* Where the components lie; asked once, as CPUID is slow in a virtual machine. */
-static const struct dump_xsave *xsave_layout(struct dump_ctx *ctx)
+static UserX86XsaveEntry *xsave_entry(struct arena *a, const unsigned char *x, size_t len)
 {
-	struct dump_xsave *l = ctx->xsave;
-
-	if (l)
-		return l;
-	ctx->xsave = l = arena_new_of(ctx->arena, struct dump_xsave);
-	for (size_t i = 0; i < sizeof(components) / sizeof(*components); i++) {
-		unsigned int bit = components[i].bit, ecx, edx;
-
-		__cpuid_count(0xd, bit, l->size[bit], l->at[bit], ecx, edx);
-	}
-	return l;
-}
-
-static UserX86XsaveEntry *xsave_entry(struct dump_ctx *ctx, const unsigned char *x, size_t len)
-{
-	const struct dump_xsave *l = xsave_layout(ctx);
-	struct arena *a = ctx->arena;
 	UserX86XsaveEntry *e = arena_new_of(a, UserX86XsaveEntry);
 	uint64_t mask = xsave_load(x, XSAVE_MASK_AT);
 
@@ -140,16 +121,18 @@ static UserX86XsaveEntry *xsave_entry(struct dump_ctx *ctx, const unsigned char 
 	e->xstate_bv = xsave_load(x, XSAVE_HEADER);
 	for (size_t i = 0; i < sizeof(components) / sizeof(*components); i++) {
 		const struct component *c = &components[i];
-		size_t bytes = c->n * (c->words ? 4 : 8), at = l->at[c->bit];
+		size_t bytes = c->n * (c->words ? 4 : 8);
+		struct arch_xsave_part p;
 		void *copy;
 
 		if (!(mask & (1ull << c->bit)))
 			continue;
-		if (l->size[c->bit] < bytes)
-			bytes = l->size[c->bit];
-		if (at > len || bytes > len - at)
+		p = arch_xsave_part(c->bit);
+		if (p.size < bytes)
+			bytes = p.size;
+		if (p.at > len || bytes > len - p.at)
 			continue;
-		copy = arena_memdup(a, x + at, bytes);
+		copy = arena_memdup(a, x + p.at, bytes);
 		memcpy((char *)e + c->list_at, &copy, sizeof(copy));
 		*(size_t *)((char *)e + c->count_at) = bytes / (c->words ? 4 : 8);
 	}
@@ -159,9 +142,8 @@ static UserX86XsaveEntry *xsave_entry(struct dump_ctx *ctx, const unsigned char 
 }
 
 /* The 512 bytes of FXSAVE. */
-static UserX86FpregsEntry *fpregs(struct dump_ctx *ctx, const unsigned char *x, size_t len)
+static UserX86FpregsEntry *fpregs(struct arena *a, const unsigned char *x, size_t len)
 {
-	struct arena *a = ctx->arena;
 	UserX86FpregsEntry *e = arena_new_of(a, UserX86FpregsEntry);
 	uint16_t w[4];
 
@@ -180,7 +162,7 @@ static UserX86FpregsEntry *fpregs(struct dump_ctx *ctx, const unsigned char *x, 
 	e->n_xmm_space = 64;
 	e->xmm_space = arena_memdup(a, x + 160, 256);
 	if (len > XSAVE_HEADER + 64)
-		e->xsave = xsave_entry(ctx, x, len);
+		e->xsave = xsave_entry(a, x, len);
 	return e;
 }
 
@@ -252,7 +234,7 @@ int regs_info(struct dump_ctx *ctx, struct dump_thread *th, ThreadInfoX86 **out)
 		     tid, (unsigned long long)more);
 	thread_info_x86__init(info);
 	info->gpregs = gpregs(ctx->arena, &th->regs);
-	info->fpregs = fpregs(ctx, x, len);
+	info->fpregs = fpregs(ctx->arena, x, len);
 	tls(ctx->arena, tid, &th->regs, info);
 	th->xstate = arena_memdup(ctx->arena, x, len);
 	th->xlen = len;

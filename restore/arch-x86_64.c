@@ -6,7 +6,6 @@
  */
 #include "restore/arch.h"
 
-#include <cpuid.h>
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "kernel/arch.h"
 #include "kernel/ptrace.h"
 #include "kernel/remote.h"
 
@@ -76,14 +76,14 @@ static void put_fxsave(unsigned char *x, const UserX86FpregsEntry *e)
 /* One component of the image to its place; -EOPNOTSUPP if this machine has no such place. */
 static int put_component(unsigned char *x, size_t len, unsigned bit, const void *data, size_t size)
 {
-	unsigned room, offset, c, d;
+	struct arch_xsave_part p;
 
 	if (!size)
 		return 0;
-	__cpuid_count(0xd, bit, room, offset, c, d);
-	if (room < size || offset < XSAVE_HEADER + 64 || offset + size > len)
+	p = arch_xsave_part(bit);
+	if (p.size < size || p.at < XSAVE_HEADER + 64 || p.at + size > len)
 		return -EOPNOTSUPP;
-	memcpy(x + offset, data, size);
+	memcpy(x + p.at, data, size);
 	return 0;
 }
 
@@ -126,16 +126,14 @@ static int put_xsave(unsigned char *x, size_t len, const UserX86XsaveEntry *e)
 int arch_set_xstate(struct report *report, pid_t tid, const UserX86FpregsEntry *e)
 {
 	_Alignas(64) unsigned char x[XSAVE_MAX];
-	uint64_t have, want = e->xsave ? e->xsave->xstate_bv : XSAVE_FP_SSE;
-	unsigned lo, b, c, hi;
+	uint64_t have = arch_xsave_mask();
+	uint64_t want = e->xsave ? e->xsave->xstate_bv : XSAVE_FP_SSE;
 	size_t len = sizeof(x);
 	int ret = ptrace_get_xstate(tid, x, &len);
 
 	if (ret < 0)
 		return fail(report, "registers", -ret, "thread %d: size of its extended state",
 			    tid);
-	__cpuid_count(0xd, 0, lo, b, c, hi);
-	have = lo | (uint64_t)hi << 32;
 	if (want & ~have)
 		return fail(report, "cpu-features", 0,
 			    "thread %d uses processor state %#llx that this processor lacks", tid,

@@ -25,14 +25,26 @@ static int set_cpus(struct restore_ctx *ctx, pid_t tid, const ProtobufCBinaryDat
 	memset(cpus, want->len ? 0 : 0xff, sizeof(cpus));
 	if (len)
 		memcpy(cpus, want->data, len);
-	/* A mask of all is no wish, only what a tool bound to some processors must not pass on. */
-	if (!len && syscall(SYS_sched_setaffinity, tid, sizeof(cpus), cpus) < 0)
+	/* All of them is no wish, only what a tool bound to some must not pass on. */
+	if (!len && ctx->bound && syscall(SYS_sched_setaffinity, tid, sizeof(cpus), cpus) < 0)
 		log_warn(ctx->report, "thread %d: may run on the processors of this program only",
 			 tid);
 	if (len && syscall(SYS_sched_setaffinity, tid, sizeof(cpus), cpus) < 0)
 		return fail(ctx->report, "scheduling", errno,
 			    "thread %d: none of its processors is here", tid);
 	return 0;
+}
+
+/**
+ * attrs_begin - look at what restored threads inherit from this program
+ * @ctx: the run
+ */
+void attrs_begin(struct restore_ctx *ctx)
+{
+	cpu_set_t own;
+
+	ctx->bound = sched_getaffinity(0, sizeof(own), &own) == 0 &&
+		     CPU_COUNT(&own) < sysconf(_SC_NPROCESSORS_ONLN);
 }
 
 /**

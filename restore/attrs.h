@@ -6,6 +6,7 @@
 
 #include "restore/batch.h"
 
+void attrs_begin(struct restore_ctx *ctx);
 int attrs_set(struct restore_ctx *ctx, const struct task_thread *t);
 void attrs_add(struct restore_ctx *ctx, struct batch *b, const struct task_thread *t);
 void attrs_add_memory(struct restore_ctx *ctx, struct batch *b, const struct pstree_item *it);

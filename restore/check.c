@@ -4,7 +4,6 @@
  */
 #include "restore/ctx.h"
 
-#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -19,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kernel/arch.h"
 
 /* How long a zombie may hold a pid that we need, in milliseconds. */
 #define ZOMBIE_WAIT 2000
@@ -136,11 +136,8 @@ static void check_limits(struct restore_ctx *ctx, const struct pstree_item *it)
 
 static void check_cpu(struct restore_ctx *ctx, const struct pstree_item *it)
 {
-	unsigned lo, b, c, hi;
-	uint64_t have;
+	uint64_t have = arch_xsave_mask();
 
-	__cpuid_count(0xd, 0, lo, b, c, hi);
-	have = lo | (uint64_t)hi << 32;
 	for (size_t i = 0; i < it->nr_threads; i++) {
 		const ThreadInfoX86 *ti = it->threads[i].core->thread_info;
 

@@ -88,6 +88,7 @@ struct restore_ctx {
 	SeccompEntry *seccomp; /* seccomp.img, or NULL */
 	pid_t tool;            /* our own pid */
 	int was_subreaper;
+	bool bound; /* to fewer processors than there are */
 	pid_t guardian;
 	unsigned long long since; /* nothing that we have made is older: ticks since boot */
 	uint64_t deadline_ns;     /* CLOCK_MONOTONIC; for waiting, not for moving pages */

@@ -12,9 +12,11 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -51,9 +53,19 @@ static int sync_one(struct image_dir *d, const char *name, bool start_only)
 	return 0;
 }
 
+/* What is lost with the machine anyway: there fsync(2) does nothing, at a cost for each file. */
+static bool is_in_memory(const struct image_dir *d)
+{
+	struct statfs fs;
+
+	return fstatfs(d->fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
+
 /* Writing starts for all files before the first one is waited for. */
 static int sync_all(struct image_dir *d)
 {
+	if (is_in_memory(d))
+		return 0;
 	for (int pass = 0; pass < 2; pass++)
 		for (size_t i = 0; i < d->nr_written; i++) {
 			int ret = sync_one(d, d->written[i]->name, pass == 0);

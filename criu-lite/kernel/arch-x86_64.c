@@ -270,20 +270,55 @@ static uint64_t xstate_used(const void *xstate)
 	return used;
 }
 
-/* End of the components in @mask in the uncompacted layout (CPUID leaf 13). */
-static size_t xstate_end(uint64_t mask, unsigned int *offset, unsigned int want)
+/**
+ * arch_xsave_part - where a component of the XSAVE area lies, in the standard format
+ * @bit: its number, 2 to 62 (Intel SDM volume 1, chapter 13: CPUID leaf 13)
+ *
+ * The processor is asked once: in a virtual machine CPUID takes microseconds.
+ *
+ * Return: its size is 0 if this processor does not have it.
+ */
+struct arch_xsave_part arch_xsave_part(unsigned int bit)
+{
+	static _Atomic uint64_t known[64];
+	struct arch_xsave_part p;
+	unsigned int c, d;
+	uint64_t v = known[bit];
+
+	if (!v) {
+		__cpuid_count(13, bit, p.size, p.at, c, d);
+		known[bit] = v = (uint64_t)p.size << 32 | p.at;
+	}
+	return (struct arch_xsave_part){ .size = (uint32_t)(v >> 32), .at = (uint32_t)v };
+}
+
+/**
+ * arch_xsave_mask - the components that this processor has
+ */
+uint64_t arch_xsave_mask(void)
+{
+	static _Atomic uint64_t known;
+	unsigned int lo, b, c, hi;
+
+	if (!known) {
+		__cpuid_count(13, 0, lo, b, c, hi);
+		known = lo | (uint64_t)hi << 32;
+	}
+	return known;
+}
+
+/* End of the components in @mask. */
+static size_t xstate_end(uint64_t mask)
 {
 	size_t end = LEGACY_SIZE + 64;
 
 	for (unsigned int i = 2; i < 63; i++) {
-		unsigned int size, off, c, d;
+		struct arch_xsave_part p = { 0 };
 
-		if (!(mask >> i & 1) || !__get_cpuid_count(13, i, &size, &off, &c, &d))
-			continue;
-		if (off + size > end)
-			end = off + size;
-		if (i == want)
-			*offset = off;
+		if (mask >> i & 1)
+			p = arch_xsave_part(i);
+		if (p.at + p.size > end)
+			end = p.at + p.size;
 	}
 	return end;
 }
@@ -310,14 +345,14 @@ size_t arch_frame_size(size_t xlen, bool small)
 bool arch_frame_may_be_small(const void *xstate, size_t xlen)
 {
 	uint64_t more = xstate_used(xstate) & ~XFEATURE_SSE_ALL;
-	unsigned int off = 0;
 	uint32_t pkru;
 
 	if (more & XFEATURE_PKRU) {
-		xstate_end(xstate_mask(xstate), &off, 9);
-		if (!off || off + sizeof(pkru) > xlen)
+		struct arch_xsave_part p = arch_xsave_part(9);
+
+		if (!p.size || p.at + sizeof(pkru) > xlen)
 			return false;
-		memcpy(&pkru, (const char *)xstate + off, sizeof(pkru));
+		memcpy(&pkru, (const char *)xstate + p.at, sizeof(pkru));
 		if (pkru == PKRU_INIT)
 			more &= ~XFEATURE_PKRU;
 	}
@@ -340,7 +375,7 @@ static void frame_fp(char *fp, const void *xstate, size_t xlen, bool small)
 		 */
 		if ((mask & XFEATURE_DYNAMIC) && !(xstate_used(xstate) & XFEATURE_DYNAMIC)) {
 			mask &= ~XFEATURE_DYNAMIC;
-			usual = xstate_end(mask, NULL, 0);
+			usual = xstate_end(mask);
 			usual = usual < xlen ? usual : xlen;
 		}
 		memcpy(fp + usual, &magic2, sizeof(magic2));

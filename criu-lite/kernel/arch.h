@@ -57,6 +57,14 @@ unsigned long arch_sp(const struct user_regs_struct *regs);
 struct arch_job arch_regs_job(const struct user_regs_struct *regs, unsigned long code);
 long arch_once_result(const struct user_regs_struct *regs, unsigned long code);
 
+/* A component of the XSAVE area, in bytes. */
+struct arch_xsave_part {
+	uint32_t size, at;
+};
+
+struct arch_xsave_part arch_xsave_part(unsigned int bit);
+uint64_t arch_xsave_mask(void);
+
 size_t arch_frame_size(size_t xlen, bool small);
 bool arch_frame_may_be_small(const void *xstate, size_t xlen);
 unsigned long arch_frame_build(void *buf, unsigned long raddr, const struct user_regs_struct *regs,
