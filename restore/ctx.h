@@ -122,6 +122,7 @@ int vdso_check(struct restore_ctx *ctx);
 int restore_plan(struct restore_ctx *ctx);
 /* guardian.c: kills what was born if the tool dies before the commit. */
 int restore_guardian_start(struct restore_ctx *ctx);
+void restore_guardian_end(const struct restore_ctx *ctx);
 void restore_guardian_stop(struct restore_ctx *ctx);
 void restore_end_task(const struct restore_ctx *ctx, const struct pstree_item *it);
 /* shared.c: phases, events and failure between the tasks. */

@@ -112,14 +112,26 @@ int restore_guardian_start(struct restore_ctx *ctx)
 }
 
 /**
- * restore_guardian_stop - the guardian's work is over
+ * restore_guardian_end - the guardian's work is over
  * @ctx: the run; committed, or every task it might kill is dead already
+ *
+ * It goes while we do what is left: taking its memory down takes a while.
+ */
+void restore_guardian_end(const struct restore_ctx *ctx)
+{
+	if (ctx->guardian > 0)
+		kill(ctx->guardian, SIGKILL);
+}
+
+/**
+ * restore_guardian_stop - the guardian is no more
+ * @ctx: the run; as for restore_guardian_end()
  */
 void restore_guardian_stop(struct restore_ctx *ctx)
 {
 	if (ctx->guardian <= 0)
 		return;
-	kill(ctx->guardian, SIGKILL);
+	restore_guardian_end(ctx);
 	while (waitpid(ctx->guardian, NULL, 0) < 0 && errno == EINTR)
 		;
 	ctx->guardian = 0;

@@ -181,5 +181,6 @@ int restore_release(struct restore_ctx *ctx)
 	if (ret < 0)
 		return ret;
 	atomic_store(&ctx->shared->committed, true);
+	restore_guardian_end(ctx);
 	return each_thread(ctx, let_go);
 }

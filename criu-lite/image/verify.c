@@ -7,10 +7,12 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -30,6 +32,7 @@ struct checking {
 	struct image_dir *d;
 	struct piece *pieces;
 	size_t nr_pieces;
+	uint64_t bytes; /* in all */
 	atomic_size_t next;
 	atomic_uint bad;
 };
@@ -140,6 +143,9 @@ static void check_pieces(struct checking *c)
 	pthread_t threads[MAX_THREADS];
 	size_t n = 0, want = cpus > MAX_THREADS ? MAX_THREADS : cpus < 1 ? 1 : (size_t)cpus;
 
+	/* A little is done sooner than a thread is started. */
+	if (want > 1 + c->bytes / PIECE)
+		want = 1 + c->bytes / PIECE;
 	if (want > c->nr_pieces)
 		want = c->nr_pieces;
 	/* The caller is one of them; fewer threads than wanted only take longer. */
@@ -153,12 +159,16 @@ static void check_pieces(struct checking *c)
 /* The entry itself, and the length of its file; then its pieces. */
 static void plan_entry(struct checking *c, struct arena *a, const ManifestEntry *e)
 {
-	cleanup_close int fd = -1;
 	uint64_t size, off = 0, in_piece = 0;
-	int ret = image_open_file(c->d, e->name, &fd, &size);
+	struct stat st;
 
-	if (ret < 0) {
-		bad(c, e, ret, 0, ret == -ENOENT ? "missing" : "not a readable regular file");
+	if (fstatat(c->d->fd, e->name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		bad(c, e, -errno, 0, errno == ENOENT ? "missing" : "cannot be looked at");
+		return;
+	}
+	size = (uint64_t)st.st_size;
+	if (!S_ISREG(st.st_mode)) {
+		bad(c, e, -EINVAL, 0, "not a regular file");
 		return;
 	}
 	if (size != e->size) {
@@ -184,6 +194,7 @@ static void plan_entry(struct checking *c, struct arena *a, const ManifestEntry 
 		c->pieces[c->nr_pieces - 1].n++;
 		in_piece += run->len ? run->len : 1;
 	}
+	c->bytes += size;
 	if (!e->n_runs)
 		arena_push(a, c->pieces, c->nr_pieces) = (struct piece){ .e = e };
 	else if (off != e->size || image_runs_hash(e->runs, e->n_runs) != e->xxh3)
