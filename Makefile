@@ -29,22 +29,29 @@ LIBS    = -Wl,-Bstatic $(shell pkg-config --libs $(filter-out smartcols,$(PKGS))
 PROTO  := $(wildcard proto/*.proto)
 PBC    := $(PROTO:proto/%.proto=$(BUILD)/proto/%.pb-c.c)
 SRC    := $(wildcard criu-lite/*/*.c dump/*.c dump/types/*.c restore/*.c restore/types/*.c)
-OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
+# What only clients of the service need is not in the program.
+CLIENT := $(wildcard criu-lite/lib/client*.c criu-lite/lib/libcriu*.c)
+OBJ    := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out $(CLIENT),$(SRC)))
 PBO    := $(PBC:.c=.o)
 LIBOBJ := $(filter-out $(BUILD)/obj/criu-lite/cmd/main.o,$(OBJ)) $(PBO)
 
 # Public libraries, each lib$(NAME): its sources, its headers, what it exports. criu-lite itself has the same objects.
-LIBRARIES := criu-lite-fd
+LIBRARIES := criu-lite-fd criu-lite-client
 LIBSRC_criu-lite-fd := $(wildcard criu-lite/lib/fd*.c)
 LIBHDR_criu-lite-fd := $(addprefix criu-lite/lib/,fdpass.h fdframe.h fdlisten.h fdupgrade.h)
 LIBTEXT_criu-lite-fd := descriptors between processes: passing, hand-off, upgrade
-# What a library of ours needs of others, by pkg-config name.
+LIBSRC_criu-lite-client := $(wildcard criu-lite/lib/client*.c) criu-lite/lib/fdpass.c
+LIBHDR_criu-lite-client := criu-lite/lib/client.h
+LIBTEXT_criu-lite-client := requests to a checkpoint service
+# Messages that a library has, and what it needs of others, by pkg-config name.
+LIBPB_criu-lite-client := rpc
 LIBREQ_criu-lite-fd :=
+LIBREQ_criu-lite-client := libprotobuf-c
 
 .PHONY: all deps tests check test lint bench demo soak install clean
 .SECONDARY:
 
-all: $(BUILD)/criu-lite $(LIBRARIES:%=$(BUILD)/lib/lib%.a) $(LIBRARIES:%=$(BUILD)/lib/lib%.so)
+all: $(BUILD)/criu-lite $(LIBRARIES:%=$(BUILD)/lib/lib%.a) $(LIBRARIES:%=$(BUILD)/lib/lib%.so) $(BUILD)/lib/libcriu.so.2
 
 $(BUILD)/criu-lite: $(OBJ) $(PBO)
 	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -o $@.new $^ $(LIBS) && mv -f $@.new $@
@@ -67,14 +74,19 @@ $(BUILD)/pic/%.o: %.c | $(PBC)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALLCFLAGS) -fPIC -MMD -MP -c -o $@ $<
 
+# Hidden, so that a program may have messages of the same names.
+$(BUILD)/pic/proto/%.o: $(BUILD)/proto/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALLCFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
+
 define library
 -include $(LIBSRC_$(1):%.c=$(BUILD)/pic/%.d)
 
-$(BUILD)/lib/lib$(1).a: $(LIBSRC_$(1):%.c=$(BUILD)/obj/%.o)
+$(BUILD)/lib/lib$(1).a: $(LIBSRC_$(1):%.c=$(BUILD)/obj/%.o) $(LIBPB_$(1):%=$(BUILD)/proto/%.pb-c.o)
 	@mkdir -p $$(@D)
 	$(Q)rm -f $$@ && ar rcs $$@ $$^
 
-$(BUILD)/lib/lib$(1).so: $(LIBSRC_$(1):%.c=$(BUILD)/pic/%.o) criu-lite/lib/$(1).map
+$(BUILD)/lib/lib$(1).so: $(LIBSRC_$(1):%.c=$(BUILD)/pic/%.o) $(LIBPB_$(1):%=$(BUILD)/pic/proto/%.pb-c.o) criu-lite/lib/$(1).map
 	@mkdir -p $$(@D)
 	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -shared -Wl,-soname,lib$(1).so.1 -Wl,--version-script=criu-lite/lib/$(1).map \
 	  -o $$@.1 $$(filter %.o,$$^) $$(if $(LIBREQ_$(1)),$$(shell pkg-config --libs $(LIBREQ_$(1)))) && ln -sf lib$(1).so.1 $$@
@@ -90,6 +102,24 @@ install-$(1): all
 	  $(PREFIX) $(1) '$(LIBTEXT_$(1))' 0.1 '$(LIBREQ_$(1))' $(1) > $(DESTDIR)$(PREFIX)/lib/pkgconfig/$(1).pc
 endef
 $(foreach l,$(LIBRARIES),$(eval $(call library,$(l))))
+
+# CRIU's library interface, under CRIU's soname.
+LIBCRIU := $(patsubst %.c,$(BUILD)/pic/%.o,$(CLIENT) criu-lite/lib/fdpass.c) $(BUILD)/pic/proto/rpc.pb-c.o
+-include $(LIBCRIU:.o=.d)
+
+$(BUILD)/lib/libcriu.so.2: $(LIBCRIU) criu-lite/lib/libcriu.map
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(@F) -Wl,--version-script=criu-lite/lib/libcriu.map \
+	  -o $@ $(LIBCRIU) $(shell pkg-config --libs libprotobuf-c)
+
+.PHONY: install-libcriu
+install-libcriu: all
+	install -D -m 644 criu-lite/lib/criu.h $(DESTDIR)$(PREFIX)/include/criu/criu.h
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib $(BUILD)/lib/libcriu.so.2
+	ln -sf libcriu.so.2 $(DESTDIR)$(PREFIX)/lib/libcriu.so
+	mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	printf 'prefix=%s\n\nName: criu\nDescription: %s\nVersion: %s\nCflags: -I$${prefix}/include\nLibs: -L$${prefix}/lib -lcriu\n' \
+	  $(PREFIX) 'checkpoint and restore, the interface of CRIU' 4.2 > $(DESTDIR)$(PREFIX)/lib/pkgconfig/criu.pc
 
 # Unit tests: one program per file, with everything but main.o.
 UNIT   := $(wildcard tests/unit/*/test_*.c tests/unit/test_*.c)
@@ -143,7 +173,7 @@ lint:
 	@$(MAKE) --no-print-directory $(PBC)
 	@tests/lint.sh "$(ALLCFLAGS)" $(SRC)
 
-install: all $(LIBRARIES:%=install-%)
+install: all $(LIBRARIES:%=install-%) install-libcriu
 	install -D -m 755 $(BUILD)/criu-lite $(DESTDIR)$(PREFIX)/sbin/criu-lite
 	$(foreach s,1 3 8,$(if $(wildcard docs/*.$(s)),install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$(s) $(wildcard docs/*.$(s));))
 

@@ -160,6 +160,14 @@ static int open_images_dir(struct work *w, const char *path, int *out)
 			: 0;
 }
 
+/* Did who started swrk leave it open under this very number? Our own are all close-on-exec. */
+static bool was_inherited(const struct work *w, int nr)
+{
+	int flags = w->call->caller->trusted ? fcntl(nr, F_GETFD) : -1;
+
+	return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
 /*
  * Everything that takes the caller's descriptors: before its credentials are
  * taken on, as these need not suffice to reach into it.
@@ -177,8 +185,7 @@ static int take_fds(struct work *w, struct words *words, const CriuOpts *o)
 		words_add(words, "--status-fd=%d", fd);
 	}
 	for (size_t i = 0; ret >= 0 && i < o->n_inherit_fd; i++) {
-		/* Who started us left it open under this very number. */
-		if (w->call->caller->trusted && fcntl(o->inherit_fd[i]->fd, F_GETFD) >= 0)
+		if (was_inherited(w, o->inherit_fd[i]->fd))
 			fd = o->inherit_fd[i]->fd;
 		else
 			ret = take_named(w, "inherit_fd", o->inherit_fd[i]->fd, &fd);

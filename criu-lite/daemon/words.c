@@ -206,6 +206,8 @@ static void add_choices(struct words *w, const CriuOpts *o, unsigned where)
 	if (!o->ps || where != DUMP)
 		return;
 	words_add(w, "--page-server");
+	if (!w->host->honours(w->command, "page-server", NULL))
+		return;
 	if (o->ps->address)
 		words_add(w, "--address=%s", o->ps->address);
 	if (o->ps->has_port)
