@@ -58,7 +58,7 @@ const struct option_row option_rows[] = {
 	FLAG("shell-job", 'j', shell_job, RUNS, "the tree is a job of a shell: its session is outside"),
 	FLAG("verify", 0, verify, RESTORE, "compare the restored tree with the image before it runs"),
 	VALUE("pidfile", 0, OPT_TEXT, "FILE", pidfile, DUMP | RESTORE | SERVICE, "restore: write the root's pid to a new file; service: its own"),
-	VALUE("status-fd", 0, OPT_FD, "FD", status_fd, DUMP | RESTORE | SERVICE, "write one zero byte when done, or when clients can connect, and close it"),
+	VALUE("status-fd", 0, OPT_FD, "FD", status_fd, DUMP | RESTORE | SERVICE | VERB_BIT(guard), "write one zero byte when done, when clients can connect or files are guarded, and close it"),
 	VALUE("timeout", 0, OPT_NUMBER, "SECONDS", timeout, RUNS | SEEING, "time limit of a dump or a restore (default: 10)"),
 	VALUE("action-script", 0, OPT_LIST, "FILE", scripts, DUMP | RESTORE, "program to run at each stage (repeatable)"),
 	FLAG("display-stats", 0, display_stats, DUMP | RESTORE, "print the statistics at the end"),

@@ -46,6 +46,12 @@ static int reg_probe(const struct dump_ctx *ctx, const struct fd_info *fi)
 	return 0;
 }
 
+/* Marked for mandatory locking: no program, and to read it might wait for a lock of the tree. */
+static bool mandatory(mode_t mode)
+{
+	return (mode & (S_ISGID | S_IXGRP)) == S_ISGID;
+}
+
 /* The build id of an ELF file, by which restore knows that it is the same program. */
 static void read_build_id(RegFileEntry *e, struct arena *a, int fd)
 {
@@ -96,7 +102,8 @@ int reg_describe(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info
 			read_hint(e, fi->local);
 		/* A file of /proc or /sys is made up while it is read: leave it alone. */
 		if (fi->local >= 0 && fi->st.st_size >= 64 && (fi->flags & O_ACCMODE) != O_WRONLY &&
-		    !(fi->flags & (O_DIRECT | O_PATH)) && fi->st.st_blocks)
+		    !(fi->flags & (O_DIRECT | O_PATH)) && fi->st.st_blocks &&
+		    !mandatory(fi->st.st_mode))
 			read_build_id(e, ctx->arena, fi->local);
 	}
 	return file_where_gone(ctx, d, fi, &w);
