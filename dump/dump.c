@@ -107,6 +107,11 @@ static int stage_blockers(struct dump_ctx *ctx)
 	return report_count(ctx->report) > ctx->causes_before ? -EOPNOTSUPP : 0;
 }
 
+static int stage_pages(struct dump_ctx *ctx)
+{
+	return ctx->opts->outline ? 0 : dump_pages(ctx);
+}
+
 static int stage_thaw(struct dump_ctx *ctx)
 {
 	if (ctx->opts->final == DUMP_LEAVE_RUNNING)
@@ -156,7 +161,7 @@ static const struct stage stages[] = {
 	{ "mapped files", dump_vma_files, NULL, FOR_BOTH },
 	{ "files, second look", stage_finish_files, NULL, FOR_BOTH },
 	{ "blockers", stage_blockers, NULL, FOR_BOTH },
-	{ "pages", dump_pages, NULL, FOR_BOTH },
+	{ "pages", stage_pages, NULL, FOR_BOTH },
 	{ "thaw", stage_thaw, NULL, FOR_IMAGES },
 	{ "images", dump_write, NULL, FOR_IMAGES },
 	{ "commit", stage_commit, NULL, FOR_IMAGES },

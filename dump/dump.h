@@ -30,6 +30,7 @@ struct dump_opts {
 	size_t nr_externals;
 	const struct pstree *like; /* verify: what is from outside there is not looked into here */
 	unsigned timeout;          /* seconds; 0 is the default of 10 */
+	bool outline;              /* state: memory is not looked at */
 	bool attached;             /* state: the caller's thread traces every task already */
 	/* Progress: called with bytes done and bytes in all; may be NULL. */
 	void (*progress)(void *arg, uint64_t done, uint64_t total);

@@ -75,5 +75,6 @@ int verify_tree(struct cmd *c, struct pstree *image);
 
 /* source.c: the state of a live tree, an image or a saved snapshot. */
 int source_state(struct cmd *c, const char *what, struct json_object **out);
+int source_outline(struct cmd *c, const char *what, struct json_object **out);
 
 #endif

@@ -20,7 +20,7 @@
 
 #define STATE_FILE_MAX (256l << 20) /* bytes */
 
-static int state_of_pid(struct cmd *c, const char *what, struct json_object **out)
+static int state_of_pid(struct cmd *c, const char *what, bool outline, struct json_object **out)
 {
 	unsigned long pid = strtoul(what, NULL, 10);
 	/* A look changes nothing, so it needs no permission by option. */
@@ -35,6 +35,7 @@ static int state_of_pid(struct cmd *c, const char *what, struct json_object **ou
 		.evasive_devices = true,
 		.ghost_limit = UINT64_MAX,
 		.timeout = c->o->timeout,
+		.outline = outline,
 	};
 	struct pstree *tree = NULL;
 	int ret;
@@ -49,7 +50,7 @@ static int state_of_pid(struct cmd *c, const char *what, struct json_object **ou
 	return ret;
 }
 
-static int state_of_image(struct cmd *c, int dir_fd, struct json_object **out)
+static int state_of_image(struct cmd *c, int dir_fd, bool outline, struct json_object **out)
 {
 	struct pstree *tree = NULL;
 	struct image_dir *d = NULL;
@@ -60,7 +61,7 @@ static int state_of_image(struct cmd *c, int dir_fd, struct json_object **out)
 	ret = image_verify(d);
 	if (ret >= 0)
 		ret = image_load_tree(d, c->r, &tree);
-	if (ret >= 0)
+	if (ret >= 0 && !outline)
 		ret = state_hash_image(d, tree);
 	if (ret >= 0)
 		ret = state_json(tree, out);
@@ -98,6 +99,23 @@ static int state_of_file(struct cmd *c, int fd, const char *path, off_t size,
 	return 0;
 }
 
+static int source(struct cmd *c, const char *what, bool outline, struct json_object **out)
+{
+	cleanup_close int fd = -1;
+	struct stat st;
+
+	if (*what && !what[strspn(what, "0123456789")])
+		return state_of_pid(c, what, outline, out);
+	fd = open(what, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail(c->r, "state-file", errno, "cannot open %s", what);
+	if (S_ISDIR(st.st_mode))
+		return state_of_image(c, fd, outline, out);
+	if (S_ISREG(st.st_mode))
+		return state_of_file(c, fd, what, st.st_size, out);
+	return fail(c->r, "state-file", EINVAL, "%s is neither a directory nor a file", what);
+}
+
 /**
  * source_state - the snapshot that an argument stands for
  * @c: the run
@@ -108,17 +126,18 @@ static int state_of_file(struct cmd *c, int fd, const char *path, off_t size,
  */
 int source_state(struct cmd *c, const char *what, struct json_object **out)
 {
-	cleanup_close int fd = -1;
-	struct stat st;
+	return source(c, what, false, out);
+}
 
-	if (*what && !what[strspn(what, "0123456789")])
-		return state_of_pid(c, what, out);
-	fd = open(what, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return fail(c->r, "state-file", errno, "cannot open %s", what);
-	if (S_ISDIR(st.st_mode))
-		return state_of_image(c, fd, out);
-	if (S_ISREG(st.st_mode))
-		return state_of_file(c, fd, what, st.st_size, out);
-	return fail(c->r, "state-file", EINVAL, "%s is neither a directory nor a file", what);
+/**
+ * source_outline - the same without a look at the contents of memory
+ * @c: the run
+ * @what: a pid, a directory or a file
+ * @out: the snapshot; checksums in it mean nothing; the caller releases it
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int source_outline(struct cmd *c, const char *what, struct json_object **out)
+{
+	return source(c, what, true, out);
 }

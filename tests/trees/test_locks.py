@@ -149,7 +149,11 @@ def test_row_41_who_waits_goes_on_waiting_and_gets_it():
         q = p.child("w" + name)
         q("x = opens('%s', os.O_RDWR); bg('x', '%s')" % (name, code))
         until("%s to have one who waits" % name, 5, lambda: len(kernel_locks(at(name))) == 2)
-    around(p, *names)
+    d = around(p, *names)
+    view = [r for r in json.loads(cl("show", "locks", p.pid, "--json").stdout) if r["state"] == "waits"]
+    assert sorted((r["kind"], r["type"], r.get("range")) for r in view) == [
+        ("FLOCK", "READ", None), ("OFD", "READ", "5-14"), ("POSIX", "WRITE", "5-14")], view
+    assert json.loads(cl("show", "locks", d, "--json").stdout) == json.loads(cl("show", "locks", p.pid, "--json").stdout)
     for name in names:
         assert len([l for l in kernel_locks(at(name)) if l.startswith("->")]) == 1, "one waits, not two"
     assert "lock_wait" in json.dumps(state(p.pid)), "the snapshot tells who waits"
