@@ -10,6 +10,7 @@
 #define CYCLE VERB_BIT(cycle)
 #define SERVICE VERB_BIT(service)
 #define SEEING (VERB_BIT(state) | VERB_BIT(diff))
+#define UPGRADE VERB_BIT(upgrade)
 #define RUNS (DUMP | RESTORE | CYCLE)
 #define FIELD(f) .field = offsetof(struct options, f)
 
@@ -57,11 +58,17 @@ const struct option_row option_rows[] = {
 	FLAG("restore-sibling", 'S', sibling, RESTORE, "make the root a child of the caller (with -d)"),
 	FLAG("shell-job", 'j', shell_job, RUNS, "the tree is a job of a shell: its session is outside"),
 	FLAG("verify", 0, verify, RESTORE, "compare the restored tree with the image before it runs"),
-	VALUE("pidfile", 0, OPT_TEXT, "FILE", pidfile, DUMP | RESTORE | SERVICE, "restore: write the root's pid to a new file; service: its own"),
 	VALUE("status-fd", 0, OPT_FD, "FD", status_fd, DUMP | RESTORE | SERVICE | VERB_BIT(guard), "write one zero byte when done, when clients can connect or files are guarded, and close it"),
-	VALUE("timeout", 0, OPT_NUMBER, "SECONDS", timeout, RUNS | SEEING, "time limit of a dump or a restore (default: 10)"),
+	VALUE("pidfile", 0, OPT_TEXT, "FILE", pidfile, DUMP | RESTORE | SERVICE | UPGRADE, "restore: write the root's pid to a new file; service: its own; upgrade: replace it"),
+	VALUE("timeout", 0, OPT_NUMBER, "SECONDS", timeout, RUNS | SEEING | UPGRADE, "time limit (default: 10)"),
 	VALUE("action-script", 0, OPT_LIST, "FILE", scripts, DUMP | RESTORE, "program to run at each stage (repeatable)"),
 	FLAG("display-stats", 0, display_stats, DUMP | RESTORE, "print the statistics at the end"),
+
+	VALUE("pid", 0, OPT_NUMBER, "PID", old_pid, UPGRADE, "the program that is replaced"),
+	VALUE("fds", 0, OPT_TEXT, "LIST", fds, UPGRADE, "[NAME=]NUMBER,..., or listeners, sockets, all (default: listeners)"),
+	VALUE("env", 0, OPT_TEXT, "HOW", hand, UPGRADE, "LISTEN_FDS, or NAME=PATTERN with %d for each number (default: LISTEN_FDS)"),
+	VALUE("ready", 0, OPT_TEXT, "HOW", ready, UPGRADE, "notify, probe:ADDRESS or offer (default: notify)"),
+	VALUE("stop", 0, OPT_TEXT, "SIGNAL", stop, UPGRADE, "what ends the old program then, or none (default: TERM)"),
 
 	FLAG("tcp-established", 0, tcp_established, RUNS, "permit established TCP connections"),
 	FLAG("file-locks", 'l', file_locks, RUNS, "permit file locks"),

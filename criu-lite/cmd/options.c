@@ -325,6 +325,9 @@ static void check_whole(const struct options *o, struct report *r)
 	if (o->verb == VERB_dump && o->leave_running && o->leave_stopped)
 		fail(r, "option-conflict", 0,
 		     "--leave-running and --leave-stopped exclude each other");
+	if (o->verb == VERB_upgrade && (!o->old_pid || o->program))
+		fail(r, "option-missing", 0,
+		     "upgrade needs --pid PID, and -- before the new program");
 	if (o->verb == VERB_restore && o->sibling && !o->detach)
 		fail(r, "option-conflict", 0, "--restore-sibling needs --restore-detached");
 }
@@ -371,6 +374,7 @@ int options_parse(struct options *o, struct report *r, int argc, char **argv)
 				option_apply(o, r, g.row, g.negated, g.arg, "");
 		}
 	}
+	o->program = o->nr_args;
 	for (; optind < argc; optind++) {
 		if (o->verb == VERB_NONE)
 			take_verb(o, r, argv[optind]);

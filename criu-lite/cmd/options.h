@@ -31,6 +31,7 @@ struct options {
 	enum verb verb;
 	const char **args; /* what follows the verb */
 	size_t nr_args;
+	size_t program; /* index of the first one behind "--"; nr_args without */
 	bool help, version;
 
 	const char *images_dir, *work_dir, *log_file, *pidfile;
@@ -46,6 +47,8 @@ struct options {
 	struct option_list irmap_paths, scripts, externals, inherits, maps;
 	uint64_t ghost_limit; /* bytes; 0 is the default */
 	const char *feature;
+	unsigned old_pid; /* of upgrade */
+	const char *fds, *hand, *ready, *stop;
 
 	bool shell_job, leave_running, leave_stopped, detach, sibling, daemon;
 	bool tcp_established, file_locks, link_remap, force_irmap, ext_unix_sk, evasive_devices;

@@ -119,6 +119,19 @@ struct fd_sender {
 int fd_recv_msg_from(int sock, void *payload, size_t size, size_t *len, int *fds, size_t max,
 		     size_t *n, int flags, struct fd_sender *from);
 
+/**
+ * fd_take - a duplicate of a descriptor that another process has open
+ * @pid: the process
+ * @fd: its number there
+ *
+ * The kernel permits it to whoever may trace the process (ptrace(2),
+ * PTRACE_MODE_ATTACH_REALCREDS). Both then have the same open file description.
+ *
+ * Return: a descriptor, close-on-exec; -ESRCH; -EBADF; -EPERM; -EMFILE; -ENOSYS
+ * before Linux 5.6.
+ */
+int fd_take(pid_t pid, int fd);
+
 #ifdef __cplusplus
 }
 #endif

@@ -26,7 +26,7 @@
 #include "lib/fdwait.h"
 
 #define DEFAULT_MS 10000
-#define ASK_MS 10 /* between two questions */
+#define ASK_MS 20 /* between two questions */
 
 /* Everything that an upgrade needs before there is a successor. */
 struct plan {
@@ -356,6 +356,8 @@ int fd_upgrade_start(struct fd_upgrade *u, const struct fd_upgrade_opts *o)
 			explain(u, ret, "start %s: %s", o->argv[0], strerror(-ret));
 	}
 	if (!ret) {
+		if (o->started)
+			o->started(o->arg, u->pid);
 		u->sock = take_fd(&p.mine);
 		close_owned(&p.theirs);
 		p.theirs = -1;

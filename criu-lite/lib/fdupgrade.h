@@ -92,6 +92,8 @@ struct fd_upgrade_opts {
 
 	/* FD_READY_ASK: 1 it is ready, 0 ask again soon, -errno give up. */
 	int (*ask)(void *arg, pid_t successor);
+	/* Not NULL: called as soon as the successor runs. */
+	void (*started)(void *arg, pid_t successor);
 	void *arg;
 
 	/*
