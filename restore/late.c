@@ -24,11 +24,11 @@
 struct inbox {
 	struct msghdr msg;
 	struct iovec iov;
+	char byte;
 	union {
 		struct cmsghdr head;
 		char room[CMSG_SPACE(sizeof(int))];
 	} control;
-	char byte;
 };
 
 static unsigned long put_inbox(struct remote *r)
