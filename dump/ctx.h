@@ -100,8 +100,9 @@ struct dump_ctx {
 /* What is known of one descriptor while its type is looked for. */
 struct fd_info {
 	struct pstree_item *task;
-	int fd;    /* in the task; -1 for a file that is only mapped */
-	int local; /* our own descriptor of the same description */
+	int fd;                    /* in the task; -1 for a file that is only mapped */
+	const struct fd_info *via; /* in the queue of this socket: @fd is then our own number */
+	int local;                 /* our own descriptor of the same description */
 	struct stat st;
 	const char *link;   /* readlink of /proc/PID/fd/N or the like; "" for sockets and pipes */
 	const char *fdinfo; /* text of /proc/PID/fdinfo/N for files without a path, else "" */
@@ -123,6 +124,8 @@ struct file_dump_ops {
 	int (*dump)(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi);
 	/* Once per description after every descriptor of the tree is known; may be NULL. */
 	int (*finish)(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi);
+	/* After all tables, for what file_later() was called for; @fi->local is open again. */
+	int (*later)(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi);
 	bool keep; /* finish() needs fi->local */
 };
 

@@ -233,6 +233,8 @@ int dump_files(struct dump_ctx *ctx)
 			it->ids->files_id = it->fdt->id;
 		bad = bad ? bad : ret;
 	}
+	ret = files_later(ctx);
+	bad = bad ? bad : ret;
 	if (ctx->stats)
 		ctx->stats->files = ctx->tree->files.nfiles;
 	return bad;
@@ -265,6 +267,7 @@ int dump_files_finish(struct dump_ctx *ctx)
 		file_info_put(&d->dump->fi);
 	}
 	bad = outside_end(ctx) ?: bad;
+	files_landed(ctx);
 	for (int k = 0; k < IMAGE_KINDS; k++) {
 		ret = f->side[k] ? image_finish(&f->side[k]) : 0;
 		bad = bad ? bad : ret;

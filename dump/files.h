@@ -46,6 +46,10 @@ struct dump_files {
 	struct pstree_item *fd_dir_of;
 	int mount_fd; /* what was watched last is on this mount */
 	uint32_t mount_kdev;
+	struct file_desc **later; /* whose queues are read when all tables are known */
+	size_t nr_later;
+	int *flights; /* descriptors of files that are in flight, by which they are compared */
+	size_t nr_flights;
 	int scratch[2]; /* a pipe of our own, for what is looked at and not taken */
 	bool *named;    /* those of dump_opts.externals that were met */
 	bool kcmp_missing;
@@ -70,6 +74,8 @@ int outside_end(struct dump_ctx *ctx);
 
 /* files_info.c */
 int file_info_get(struct dump_ctx *ctx, struct fd_info *fi, int pidfd);
+int file_info_fill(struct dump_ctx *ctx, struct fd_info *fi);
+pid_t file_info_pid(const struct fd_info *fi);
 void file_info_put(struct fd_info *fi);
 const char *file_info_link(struct dump_ctx *ctx, struct fd_info *fi);
 const char *file_info_text(struct dump_ctx *ctx, const struct fd_info *fi);
@@ -90,6 +96,12 @@ void file_list_free(struct fd_list *l);
 /* files_known.c */
 struct known_file *file_known(struct dump_ctx *ctx, const struct fd_info *fi, bool *found);
 int file_same(struct dump_ctx *ctx, pid_t pid_a, int fd_a, pid_t pid_b, int fd_b);
+
+/* files_flight.c */
+void file_later(struct dump_ctx *ctx, struct file_desc *d);
+int files_later(struct dump_ctx *ctx);
+struct file_desc *file_in_flight(struct dump_ctx *ctx, const struct fd_info *via, int *fd);
+void files_landed(struct dump_ctx *ctx);
 
 /* files_path.c */
 struct file_where {

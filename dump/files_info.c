@@ -35,7 +35,7 @@ const char *file_info_text(struct dump_ctx *ctx, const struct fd_info *fi)
 	char name[32], *buf, *text;
 	ssize_t got;
 
-	snprintf(name, sizeof(name), "fdinfo/%d", fi->fd);
+	snprintf(name, sizeof(name), "%sfdinfo/%d", fi->via ? "/proc/self/" : "", fi->fd);
 	fd = openat(fi->task->dump->proc_fd, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return "";
@@ -104,7 +104,11 @@ const char *file_info_link(struct dump_ctx *ctx, struct fd_info *fi)
 		return "?";
 	/* From the directory itself if it is open: one step less of ten thousand. */
 	dir = ctx->files->fd_dir_of == fi->task ? ctx->files->fd_dir : fi->task->dump->proc_fd;
-	snprintf(name, sizeof(name), "%s%d", dir == ctx->files->fd_dir ? "" : "fd/", fi->fd);
+	snprintf(name, sizeof(name), "%s%d",
+		 fi->via                     ? "/proc/self/fd/"
+		 : dir == ctx->files->fd_dir ? ""
+					     : "fd/",
+		 fi->fd);
 	n = readlinkat(dir, name, buf, sizeof(buf) - 1);
 	if (n < 0)
 		return "?";
@@ -123,15 +127,38 @@ const char *file_info_link(struct dump_ctx *ctx, struct fd_info *fi)
  */
 int file_info_get(struct dump_ctx *ctx, struct fd_info *fi, int pidfd)
 {
-	mode_t fmt;
-	int flags;
-	off_t pos;
-
 	fi->link = fi->fdinfo = "";
 	fi->local = (int)syscall(SYS_pidfd_getfd, pidfd, fi->fd, 0);
 	if (fi->local < 0)
 		return fail(ctx->report, "file-fetch", errno, "pid %d fd %d (%s): pidfd_getfd()",
 			    fi->task->pid, fi->fd, file_info_link(ctx, fi));
+	return file_info_fill(ctx, fi);
+}
+
+/**
+ * file_info_pid - in which process the descriptor is a number
+ * @fi: the descriptor
+ *
+ * Return: its task's pid, or our own for a file in flight.
+ */
+pid_t file_info_pid(const struct fd_info *fi)
+{
+	return fi->via ? getpid() : fi->task->pid;
+}
+
+/**
+ * file_info_fill - what every type wants to know of a descriptor
+ * @ctx: the dump
+ * @fi: task, fd, local, and link and fdinfo empty; the rest is filled
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int file_info_fill(struct dump_ctx *ctx, struct fd_info *fi)
+{
+	mode_t fmt;
+	int flags;
+	off_t pos;
+
 	flags = fcntl(fi->local, F_GETFL);
 	if (flags < 0 || fstat(fi->local, &fi->st) < 0)
 		return fail(ctx->report, "file-fetch", errno, "pid %d fd %d (%s): fstat()",
@@ -211,14 +238,17 @@ int file_blocker_at(struct dump_ctx *ctx, const struct fd_info *fi, const char *
 		    const char *id, int err, const char *fmt, ...)
 {
 	struct fd_info look = *fi;
-	char what[256], comm[32], fd[16] = "mapped";
+	char what[256], comm[32], fd[48] = "mapped";
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
 	read_comm(fi->task, comm, sizeof(comm));
-	if (fi->fd >= 0)
+	if (fi->via)
+		snprintf(fd, sizeof(fd), "in the queue of fd %d",
+			 fi->via->via ? fi->via->via->fd : fi->via->fd);
+	else if (fi->fd >= 0)
 		snprintf(fd, sizeof(fd), "fd %d", fi->fd);
 	return report_fail(ctx->report, file, line, id, err, "pid %d (%s) %s (%.160s): %s",
 			   fi->task->pid, comm, fd, file_info_link(ctx, &look), what);

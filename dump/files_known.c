@@ -20,11 +20,19 @@
 #define F_DUPFD_QUERY 1027
 #endif
 
+static int fetch(struct dump_ctx *ctx, pid_t pid, int fd)
+{
+	struct pstree_item *it = pstree_find(ctx->tree, pid);
+
+	if (!it)
+		return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return (int)syscall(SYS_pidfd_getfd, it->dump->pidfd, fd, 0);
+}
+
 static int same_by_query(struct dump_ctx *ctx, pid_t pid_a, int fd_a, pid_t pid_b, int fd_b)
 {
-	struct pstree_item *a = pstree_find(ctx->tree, pid_a), *b = pstree_find(ctx->tree, pid_b);
-	cleanup_close int x = (int)syscall(SYS_pidfd_getfd, a->dump->pidfd, fd_a, 0);
-	cleanup_close int y = (int)syscall(SYS_pidfd_getfd, b->dump->pidfd, fd_b, 0);
+	cleanup_close int x = fetch(ctx, pid_a, fd_a);
+	cleanup_close int y = fetch(ctx, pid_b, fd_b);
 	int ret = x < 0 || y < 0 ? -1 : fcntl(x, F_DUPFD_QUERY, y);
 
 	/* Any order does, as long as it is the same each time. */
@@ -37,7 +45,7 @@ static int same_by_query(struct dump_ctx *ctx, pid_t pid_a, int fd_a, pid_t pid_
 /**
  * file_same - do two descriptors lead to one description?
  * @ctx: the dump
- * @pid_a: a task of the tree
+ * @pid_a: a task of the tree, or this program
  * @fd_a: its descriptor
  * @pid_b: another task, or the same
  * @fd_b: its descriptor
@@ -79,7 +87,7 @@ static struct known_file *known_new(struct dump_ctx *ctx, const struct fd_info *
 				  .ino = fi->st.st_ino,
 				  .pos = fi->pos,
 				  .flags = fi->flags,
-				  .pid = fi->task->pid,
+				  .pid = file_info_pid(fi),
 				  .fd = fi->fd };
 	return k;
 }
@@ -91,7 +99,7 @@ static struct known_file *known_by_query(struct dump_ctx *ctx, struct known_file
 	struct known_file *k = root;
 
 	for (;; k = k->right) {
-		int c = file_same(ctx, fi->task->pid, fi->fd, k->pid, k->fd);
+		int c = file_same(ctx, file_info_pid(fi), fi->fd, k->pid, k->fd);
 
 		*found = c == 0;
 		if (c == 0)
@@ -129,7 +137,7 @@ struct known_file *file_known(struct dump_ctx *ctx, const struct fd_info *fi, bo
 		return k;
 	}
 	for (at = &k; *at;) {
-		int c = file_same(ctx, fi->task->pid, fi->fd, (*at)->pid, (*at)->fd);
+		int c = file_same(ctx, file_info_pid(fi), fi->fd, (*at)->pid, (*at)->fd);
 
 		if (c < 0) {
 			fail(ctx->report, "kcmp", -c, "pid %d fd %d: kcmp(KCMP_FILE)",

@@ -4,10 +4,12 @@
  */
 #include "dump/files_sock.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -212,4 +214,55 @@ const struct sockdiag *sock_diag_get(struct dump_ctx *ctx)
 			     "NETLINK_SOCK_DIAG for Unix sockets; is unix_diag there?");
 	}
 	return ctx->files->sockdiag;
+}
+
+static bool holds(const char *pid, const char *want)
+{
+	char path[300], link[64];
+	struct dirent *de;
+	bool found = false;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	dir = opendir(path);
+	while (dir && !found && (de = readdir(dir))) {
+		ssize_t n = readlinkat(dirfd(dir), de->d_name, link, sizeof(link) - 1);
+
+		link[n > 0 ? n : 0] = 0;
+		found = !strcmp(link, want);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/**
+ * sock_holder - which process has a socket, for a message to people
+ * @ino: inode of the socket
+ * @out: gets "pid N (comm)", or "nobody that can be seen"
+ * @size: its bytes
+ */
+void sock_holder(uint64_t ino, char *out, size_t size)
+{
+	DIR *dir = opendir("/proc");
+	char want[48], path[300], comm[32] = "";
+	struct dirent *de;
+
+	snprintf(out, size, "nobody that can be seen");
+	snprintf(want, sizeof(want), "socket:[%llu]", (unsigned long long)ino);
+	while (dir && (de = readdir(dir))) {
+		if (de->d_name[0] < '1' || de->d_name[0] > '9' || atoi(de->d_name) == getpid() ||
+		    !holds(de->d_name, want))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%.10s/comm", de->d_name);
+		FILE *f = fopen(path, "re");
+		if (f && fgets(comm, sizeof(comm), f))
+			comm[strcspn(comm, "\n")] = 0;
+		if (f)
+			fclose(f);
+		snprintf(out, size, "pid %.10s (%s)", de->d_name, comm);
+		break;
+	}
+	if (dir)
+		closedir(dir);
 }

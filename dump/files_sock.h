@@ -14,6 +14,7 @@
 bool sock_opt(int fd, int level, int name, uint32_t *val);
 int sock_dump_opts(struct dump_ctx *ctx, const struct fd_info *fi, SkOptsEntry **out);
 int sock_check_net(struct dump_ctx *ctx, const struct fd_info *fi);
+void sock_holder(uint64_t ino, char *out, size_t size);
 const struct sockdiag *sock_diag_get(struct dump_ctx *ctx);
 
 #endif

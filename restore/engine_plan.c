@@ -81,6 +81,11 @@ static int plan_types(struct restore_engine *e)
 	int ret = 0, err;
 
 	list_for_each(d, &t->files.descs, list)
+		if (d->ops->place && (err = d->ops->place(t, d)) < 0)
+			ret = ret ? ret : err;
+	if (ret)
+		return ret;
+	list_for_each(d, &t->files.descs, list)
 		if (d->ops->prepare && (err = d->ops->prepare(t, d)) < 0)
 			ret = ret ? ret : err;
 	if (ret)

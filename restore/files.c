@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -52,6 +53,8 @@ void restore_files_free(struct restore_ctx *ctx)
 	idmap_free(&f->remaps);
 	idmap_free(&f->gone);
 	sockdiag_close(f->sockdiag);
+	if (f->unix_region)
+		munmap(f->unix_region, f->unix_region_size);
 	ctx->files = NULL;
 }
 

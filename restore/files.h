@@ -48,7 +48,9 @@ struct restore_files {
 	struct idmap gone; /* descriptors of files of processes that are gone, by desc id */
 	int **tool_fds;    /* variables of descriptors that types keep in the tool */
 	size_t nr_tool_fds;
-	struct sockdiag *sockdiag; /* as of before the restore */
+	struct sockdiag *sockdiag;       /* as of before the restore */
+	struct unix_region *unix_region; /* files_unix.c's own */
+	size_t unix_region_size;
 };
 
 /* files.c */

@@ -1,10 +1,8 @@
 /*
- * files_unix - names and connections of Unix sockets.
- *
- * A pair without names is a socketpair. An accepted socket shares the name of
- * the socket that accepted it, which bind(2) cannot give: so the connection is
- * made again, through the listening socket, or one that has the name for the
- * moment. All that needs one name happens in one process.
+ * files_unix - names of Unix sockets. A name in the file system that was
+ * deleted is made, and its node stays open: who is to connect goes through
+ * that. What has the name today, and directories that are gone, are seen to;
+ * one process at a time.
  */
 #include "restore/files_unix.h"
 
@@ -12,34 +10,96 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "kernel/sockdiag.h"
 
-static int make_addr(struct file_desc *d, const UnixSkEntry *e, struct sockaddr_un *a,
-		     socklen_t *len)
+/* Shared by all tasks. */
+struct unix_region {
+	pthread_mutex_t names; /* whoever makes or removes nodes */
+	size_t used, n;
+	struct unix_shared slots[];
+};
+
+/**
+ * unix_region_new - memory that all tasks share, for a number of sockets
+ * @t: the tree; nothing is forked yet
+ * @n: how many
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int unix_region_new(struct pstree *t, size_t n)
 {
-	if (e->name.len > sizeof(a->sun_path))
-		return file_fail(d, EBADMSG, "a name of %zu bytes", e->name.len);
-	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	memcpy(a->sun_path, e->name.data, e->name.len);
-	*len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + e->name.len);
+	size_t size = sizeof(struct unix_region) + n * sizeof(struct unix_shared);
+	struct unix_region *r;
+	pthread_mutexattr_t attr;
+
+	r = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (r == MAP_FAILED)
+		return fail(t->report, "no-memory", errno, "memory shared by %zu sockets", n);
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutex_init(&r->names, &attr);
+	r->n = n;
+	restore_files(t)->unix_region = r;
+	restore_files(t)->unix_region_size = size;
 	return 0;
 }
 
-static bool has_node(const UnixSkEntry *e)
+/**
+ * unix_region_slot - a part of that memory
+ * @t: the tree; nothing is forked yet
+ *
+ * Return: the next slot, all zero but for descriptors, which are -1.
+ */
+struct unix_shared *unix_region_slot(struct pstree *t)
 {
-	return e->name.len && e->name.data[0];
+	struct unix_region *r = restore_files(t)->unix_region;
+	struct unix_shared *sh = &r->slots[r->used++];
+
+	atomic_store(&sh->node_fd, -1);
+	sh->made[0] = sh->made[1] = -1;
+	return sh;
+}
+
+static void lock_names(const struct pstree *t)
+{
+	pthread_mutex_lock(&restore_files(t)->unix_region->names);
+}
+
+static void unlock_names(const struct pstree *t)
+{
+	pthread_mutex_unlock(&restore_files(t)->unix_region->names);
+}
+
+static int make_addr(struct file_desc *d, const ProtobufCBinaryData *name, struct sockaddr_un *a,
+		     socklen_t *len)
+{
+	if (name->len > sizeof(a->sun_path))
+		return file_fail(d, EBADMSG, "a name of %zu bytes", name->len);
+	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	memcpy(a->sun_path, name->data, name->len);
+	*len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + name->len);
+	return 0;
+}
+
+static bool is_path(const ProtobufCBinaryData *name)
+{
+	return name->len && name->data[0];
+}
+
+static bool is_deleted(const UnixSkEntry *e)
+{
+	return is_path(&e->name) && e->has_deleted && e->deleted;
 }
 
 /* Relative names count from the directory in which they were bound. */
 static int enter_dir(struct file_desc *d, const UnixSkEntry *e, int *back)
 {
-	if (!e->name_dir || !has_node(e) || e->name.data[0] == '/')
+	if (!e->name_dir || !is_path(&e->name) || e->name.data[0] == '/')
 		return 0;
 	*back = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (*back < 0 || chdir(e->name_dir) < 0)
@@ -65,100 +125,59 @@ static int set_perms(struct file_desc *d, const UnixSkEntry *e, const char *path
 	return 0;
 }
 
-/* What becomes of the node once the socket is bound: it may have been deleted. */
-static int settle_node(struct file_desc *d, const UnixSkEntry *e, const char *path, bool stays)
+/* The node of a name that was deleted: connecting goes through it, from any process. */
+static int keep_node(struct file_desc *d, const char *path)
 {
-	if (!stays || (e->has_deleted && e->deleted)) {
-		unlink(path);
-		return 0;
-	}
-	return set_perms(d, e, path);
-}
+	struct unix_shared *sh = unix_priv(d)->sh;
+	int node = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
-/* The node of a name that was deleted: connecting goes through it in the same process. */
-static uint64_t node_key(const UnixSkEntry *e)
-{
-	return e->ino | 1ull << 62;
-}
-
-static int keep_node(struct file_desc *d, const UnixSkEntry *e, const char *path)
-{
-	int *node = arena_new_of(d->tree->arena, int);
-
-	*node = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (*node < 0)
+	if (node < 0)
 		return file_fail(d, errno, "open its node");
-	rfile_see(d->tree, FILE_KIND_unixsk, node_key(e), node);
+	atomic_store(&sh->node_pid, getpid());
+	atomic_store(&sh->node_fd, node);
 	return 0;
 }
 
-/* A name that was deleted: what has it today steps aside for the moment. */
-static int bind_deleted(struct file_desc *d, const UnixSkEntry *e, int fd,
-			const struct sockaddr_un *a, socklen_t len)
+/* A name that is to be gone again: what has it today steps aside for the moment. */
+static int bind_passing(struct file_desc *d, int fd, const struct sockaddr_un *a, socklen_t len,
+			bool keep)
 {
 	char path[sizeof(a->sun_path) + 1] = "", aside[sizeof(path) + 32];
+	int ret = 0, made = 0;
 	bool taken;
-	int ret = 0;
 
 	memcpy(path, a->sun_path, len - offsetof(struct sockaddr_un, sun_path));
-	snprintf(aside, sizeof(aside), "%s" GHOST_MARK "%u", path, e->ino);
+	snprintf(aside, sizeof(aside), "%s" GHOST_MARK "%d", path, getpid());
+	if (path[0] == '/')
+		ghost_make_parents(path, &made);
 	taken = rename(path, aside) == 0;
 	if (bind(fd, (const struct sockaddr *)a, len) < 0)
 		ret = file_fail(d, errno, "bind()");
-	if (!ret)
-		ret = keep_node(d, e, path);
+	if (!ret && keep)
+		ret = keep_node(d, path);
 	unlink(path);
 	if (taken && rename(aside, path) < 0)
 		ret = file_fail(d, errno, "rename %s, which has its name today, back", aside);
+	ghost_remove_parents(path, made);
 	return ret;
 }
 
-static int bind_here(struct file_desc *d, const UnixSkEntry *e, int fd, bool lent)
+static int bind_here(struct file_desc *d, const UnixSkEntry *e, int fd)
 {
 	struct sockaddr_un a;
 	struct stat st;
 	socklen_t len;
 
-	if (make_addr(d, e, &a, &len) < 0)
+	if (make_addr(d, &e->name, &a, &len) < 0)
 		return -1;
-	if (has_node(e) && e->has_deleted && e->deleted && !lent)
-		return bind_deleted(d, e, fd, &a, len);
+	if (is_deleted(e))
+		return bind_passing(d, fd, &a, len, true);
 	/* The dead node of the dumped socket; unix_check_node() has seen that nobody has it. */
-	if (has_node(e) && lstat(a.sun_path, &st) == 0 && S_ISSOCK(st.st_mode))
+	if (is_path(&e->name) && lstat(a.sun_path, &st) == 0 && S_ISSOCK(st.st_mode))
 		unlink(a.sun_path);
 	if (bind(fd, (struct sockaddr *)&a, len) < 0)
 		return file_fail(d, errno, "bind()");
-	return has_node(e) && !lent ? settle_node(d, e, a.sun_path, true) : 0;
-}
-
-static int bind_in_dir(struct file_desc *d, int fd, bool lent)
-{
-	const UnixSkEntry *e = file_desc_entry(d);
-	cleanup_close int back = -1;
-	int ret = enter_dir(d, e, &back);
-
-	if (!ret)
-		ret = bind_here(d, e, fd, lent);
-	return leave_dir(d, back) < 0 ? -1 : ret;
-}
-
-/* The lent name is given back; its node stays only if nobody else is about to make it. */
-static int return_name(struct file_desc *d, bool stays)
-{
-	const UnixSkEntry *e = file_desc_entry(d);
-	cleanup_close int back = -1;
-	struct sockaddr_un a;
-	socklen_t len;
-	int ret;
-
-	if (!has_node(e))
-		return 0;
-	ret = make_addr(d, e, &a, &len);
-	if (!ret)
-		ret = enter_dir(d, e, &back);
-	if (!ret)
-		ret = settle_node(d, e, a.sun_path, stays);
-	return leave_dir(d, back) < 0 ? -1 : ret;
+	return is_path(&e->name) ? set_perms(d, e, a.sun_path) : 0;
 }
 
 /**
@@ -170,13 +189,82 @@ static int return_name(struct file_desc *d, bool stays)
  */
 int unix_bind(struct file_desc *d, int fd)
 {
-	const UnixSkEntry *e = file_desc_entry(d);
+	const UnixSkEntry *e = unix_entry(d);
+	cleanup_close int back = -1;
+	int ret;
 
-	return e->name.len ? bind_in_dir(d, fd, false) : 0;
+	if (!e->name.len)
+		return 0;
+	lock_names(d->tree);
+	ret = enter_dir(d, e, &back);
+	if (!ret)
+		ret = bind_here(d, e, fd);
+	if (leave_dir(d, back) < 0)
+		ret = -1;
+	unlock_names(d->tree);
+	return ret;
 }
 
 /**
- * unix_connect - connect a socket to the name of another
+ * unix_bind_as - give a socket a name for the moment
+ * @d: the description that it is done for
+ * @fd: the socket
+ * @name: the name; a node that it makes is gone again
+ *
+ * Return: 0, or -1, recorded.
+ */
+int unix_bind_as(struct file_desc *d, int fd, const ProtobufCBinaryData *name)
+{
+	struct sockaddr_un a;
+	socklen_t len;
+	int ret = make_addr(d, name, &a, &len);
+
+	if (ret)
+		return ret;
+	lock_names(d->tree);
+	if (is_path(name))
+		ret = bind_passing(d, fd, &a, len, false);
+	else if (bind(fd, (struct sockaddr *)&a, len) < 0)
+		ret = file_fail(d, errno, "bind to the name of who sent it a message");
+	unlock_names(d->tree);
+	return ret;
+}
+
+/**
+ * unix_address - where a bound socket can be reached from this process
+ * @d: the description that it is done for
+ * @to: the socket
+ * @a: filled; its directory is the caller's to close
+ *
+ * Return: 0, or -1, recorded.
+ */
+int unix_address(struct file_desc *d, const struct file_desc *to, struct unix_address *a)
+{
+	const UnixSkEntry *e = unix_entry(to);
+	const struct unix_shared *sh = unix_priv(to)->sh;
+	int n = 0;
+
+	if (make_addr(d, &e->name, &a->addr, &a->len) < 0)
+		return -1;
+	if (sh && atomic_load(&sh->node_fd) >= 0) {
+		n = snprintf(a->addr.sun_path, sizeof(a->addr.sun_path), "/proc/%d/fd/%d",
+			     atomic_load(&sh->node_pid), atomic_load(&sh->node_fd));
+	} else if (e->name_dir && is_path(&e->name) && e->name.data[0] != '/') {
+		a->dir = open(e->name_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (a->dir < 0)
+			return file_fail(d, errno, "open the directory %s of a name", e->name_dir);
+		n = snprintf(a->addr.sun_path, sizeof(a->addr.sun_path), "/proc/self/fd/%d/%.*s",
+			     a->dir, (int)e->name.len, (const char *)e->name.data);
+	}
+	if (n >= (int)sizeof(a->addr.sun_path))
+		return file_fail(d, ENAMETOOLONG, "connect to socket %u", e->ino);
+	if (n)
+		a->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n + 1);
+	return 0;
+}
+
+/**
+ * unix_connect - connect a datagram socket to the name of another
  * @d: its description
  * @fd: the socket
  * @to: the other, bound
@@ -185,123 +273,40 @@ int unix_bind(struct file_desc *d, int fd)
  */
 int unix_connect(struct file_desc *d, int fd, const struct file_desc *to)
 {
-	const UnixSkEntry *e = file_desc_entry(to);
-	const int *node = rfile_seen(d->tree, FILE_KIND_unixsk, node_key(e));
-	cleanup_close int back = -1;
-	struct sockaddr_un a;
-	socklen_t len;
-	int ret;
+	const UnixSkEntry *e = unix_entry(to);
+	struct unix_address a = { .dir = -1 };
+	int ret = unix_address(d, to, &a);
 
-	if (make_addr(d, e, &a, &len) < 0)
-		return -1;
-	if (node) {
-		snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d", *node);
-		len = sizeof(a);
-	}
-	ret = node ? 0 : enter_dir(d, e, &back);
-	if (!ret && connect(fd, (struct sockaddr *)&a, len) < 0)
-		ret = file_fail(d, errno, "connect to socket %u", e->ino);
-	return leave_dir(d, back) < 0 ? -1 : ret;
-}
-
-/* The socket that listens under the name: its owner, or one for the moment. */
-static int lender(struct unix_pair *p)
-{
-	struct unix_name *n = p->name;
-	struct file_desc *d = n->listener ? n->listener : p->d[p->accepted];
-	const UnixSkEntry *e = file_desc_entry(d);
-	cleanup_close int fd = -1;
-
-	if (n->fd >= 0)
-		return 0;
-	fd = socket(AF_UNIX, (int)(e->type & 0xf) | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return file_fail(d, errno, "socket()");
-	if (bind_in_dir(d, fd, true) < 0)
-		return -1;
-	if (listen(fd, 1) < 0)
-		return file_fail(d, errno, "listen()");
-	n->fd = take_fd(&fd);
-	return 0;
-}
-
-/* Somebody outside may be quicker than we are: only what we have connected ourselves counts. */
-static int accept_own(struct file_desc *d, int fd)
-{
-	for (;;) {
-		cleanup_close int a = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-		struct ucred who;
-		socklen_t len = sizeof(who);
-
-		if (a < 0)
-			return file_fail(d, errno, "accept()");
-		if (getsockopt(a, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && who.pid == getpid())
-			return take_fd(&a);
-	}
-}
-
-/* Connects two sockets through the one that listens. */
-static int make_accepted(struct unix_pair *p)
-{
-	struct file_desc *acc = p->d[p->accepted], *con = p->d[!p->accepted];
-	const UnixSkEntry *e = file_desc_entry(acc);
-	cleanup_close int a = -1, b = socket(AF_UNIX, (int)(e->type & 0xf) | SOCK_CLOEXEC, 0);
-
-	if (b < 0)
-		return file_fail(acc, errno, "socket()");
-	if (lender(p) < 0 || (con && unix_bind(con, b) < 0) || unix_connect(acc, b, acc) < 0)
-		return -1;
-	a = accept_own(acc, p->name->fd);
-	if (a < 0)
-		return -1;
-	p->fds[p->accepted] = take_fd(&a);
-	p->fds[!p->accepted] = take_fd(&b);
-	if (--p->name->left || p->name->listener)
-		return 0;
-	close_owned(&p->name->fd);
-	p->name->fd = -1;
-	return return_name(acc, e->file_perms);
+	if (!ret && connect(fd, (struct sockaddr *)&a.addr, a.len) < 0)
+		ret = file_fail(d, errno, "connect to %s %u (%.*s)",
+				e->uflags & UNIX_OUTSIDE ? "the socket outside that was" : "socket",
+				e->ino, (int)e->name.len, (const char *)e->name.data);
+	close_owned(&a.dir);
+	return ret;
 }
 
 /**
- * unix_name_taken - the owner of a name takes it over
- * @n: the name; all connections that need it are made
- *
- * Return: the listening socket, if there is one already; -1 otherwise.
- */
-int unix_name_taken(struct unix_name *n)
-{
-	if (n->fd >= 0 && return_name(n->listener, true) < 0)
-		return -1;
-	return take_fd(&n->fd);
-}
-
-static int make_socketpair(struct unix_pair *p)
-{
-	const UnixSkEntry *e = file_desc_entry(p->d[0]);
-
-	if (socketpair(AF_UNIX, (int)(e->type & 0xf) | SOCK_CLOEXEC, 0, p->fds) < 0) {
-		p->fds[0] = p->fds[1] = -1;
-		return file_fail(p->d[0], errno, "socketpair()");
-	}
-	for (int i = 0; i < 2; i++)
-		if (p->d[i] && unix_bind(p->d[i], p->fds[i]) < 0)
-			return -1;
-	return 0;
-}
-
-/**
- * unix_pair_make - make the two sockets of a connection
- * @p: the pair; its descriptors are set
+ * unix_name_lend - a socket that has the name of one that was closed
+ * @n: the name; its listening socket is made unless it is there
  *
  * Return: 0, or -1, recorded.
  */
-int unix_pair_make(struct unix_pair *p)
+int unix_name_lend(struct unix_name *n)
 {
-	int ret = p->name ? make_accepted(p) : make_socketpair(p);
+	struct file_desc *d = n->first;
+	cleanup_close int fd = -1;
 
-	p->made = !ret;
-	return ret;
+	if (n->listener || n->fd >= 0 || atomic_load(&n->sh->bound))
+		return 0;
+	fd = socket(AF_UNIX, (int)(unix_entry(d)->type & 0xf) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return file_fail(d, errno, "socket()");
+	if (unix_bind(d, fd) < 0 || unix_listen(d, fd, SOMAXCONN) < 0)
+		return -1;
+	n->fd = take_fd(&fd);
+	atomic_store(&n->sh->bound, true);
+	engine_progress(d->tree);
+	return 0;
 }
 
 /**
@@ -312,17 +317,18 @@ int unix_pair_make(struct unix_pair *p)
  */
 int unix_check_node(struct file_desc *d)
 {
-	const UnixSkEntry *e = file_desc_entry(d);
+	const UnixSkEntry *e = unix_entry(d);
 	struct restore_files *f = restore_files(d->tree);
 	const struct sockdiag_unix *u;
 	uint32_t ino;
 
-	if (!e->name.len || (!f->sockdiag && sockdiag_open(&f->sockdiag)))
+	if (!e->name.len || e->uflags & UNIX_OUTSIDE || is_deleted(e) ||
+	    (!f->sockdiag && sockdiag_open(&f->sockdiag)))
 		return 0;
 	u = sockdiag_unix_by_name(f->sockdiag, e->name.data, e->name.len);
 	ino = u ? u->ino : 0;
 	/* A relative name of somebody else's directory is not ours. */
-	if (!ino || (has_node(e) && e->name.data[0] != '/'))
+	if (!ino || (is_path(&e->name) && e->name.data[0] != '/'))
 		return 0;
 	file_fail(d, EADDRINUSE, "its name is in use by socket %u", ino);
 	return -EADDRINUSE;

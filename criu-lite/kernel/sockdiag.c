@@ -22,6 +22,7 @@
 struct sockdiag {
 	struct arena *arena;
 	struct idmap by_ino;
+	struct idmap waits_at; /* listening sockets, by who waits to be accepted */
 	struct sockdiag_unix **list;
 	size_t n;
 	int err; /* what the kernel said, positive */
@@ -68,6 +69,14 @@ static int take_unix(struct nl_msg *msg, void *arg)
 		u->rqueue = q->udiag_rqueue;
 		u->wqueue = q->udiag_wqueue;
 	}
+	if (tb[UNIX_DIAG_ICONS]) {
+		u->nr_waiting = (size_t)nla_len(tb[UNIX_DIAG_ICONS]) / sizeof(uint32_t);
+		u->waiting = arena_memdup(sd->arena, nla_data(tb[UNIX_DIAG_ICONS]),
+					  u->nr_waiting * sizeof(uint32_t));
+		for (size_t i = 0; i < u->nr_waiting; i++)
+			if (u->waiting[i])
+				idmap_put(&sd->waits_at, u->waiting[i], u);
+	}
 	arena_push(sd->arena, sd->list, sd->n) = u;
 	idmap_put(&sd->by_ino, u->ino, u);
 	return NL_OK;
@@ -87,7 +96,8 @@ static int dump_unix(struct sockdiag *sd, struct nl_sock *sk)
 	struct unix_diag_req req = {
 		.sdiag_family = AF_UNIX,
 		.udiag_states = ~0u,
-		.udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_PEER | UDIAG_SHOW_RQLEN,
+		.udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_PEER |
+			      UDIAG_SHOW_RQLEN | UDIAG_SHOW_ICONS,
 	};
 	struct nl_msg *msg = nlmsg_alloc_simple(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP | NLM_F_REQUEST);
 	int ret;
@@ -146,6 +156,7 @@ void sockdiag_close(struct sockdiag *sd)
 	if (!sd)
 		return;
 	idmap_free(&sd->by_ino);
+	idmap_free(&sd->waits_at);
 	arena_free(sd->arena);
 	free(sd);
 }
@@ -160,6 +171,18 @@ void sockdiag_close(struct sockdiag *sd)
 const struct sockdiag_unix *sockdiag_unix_by_ino(const struct sockdiag *sd, uint32_t ino)
 {
 	return idmap_get(&sd->by_ino, ino);
+}
+
+/**
+ * sockdiag_unix_waits_at - where a connection waits to be accepted
+ * @sd: the answer
+ * @client: inode of the end that connected
+ *
+ * Return: the listening socket, or NULL.
+ */
+const struct sockdiag_unix *sockdiag_unix_waits_at(const struct sockdiag *sd, uint32_t client)
+{
+	return idmap_get(&sd->waits_at, client);
 }
 
 /**

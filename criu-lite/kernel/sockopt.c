@@ -16,6 +16,7 @@
 
 /* Order matters where it stands: a locked filter cannot be changed any more. */
 const struct sockopt_row sockopt_rows[] = {
+	{ SOL_SOCKET, SO_PEEK_OFF, ANY },
 	{ SOL_SOCKET, SO_RXQ_OVFL, ANY },
 	{ SOL_SOCKET, SO_TIMESTAMP, ANY },
 	{ SOL_SOCKET, SO_TIMESTAMPNS, ANY },

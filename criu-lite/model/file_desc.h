@@ -50,6 +50,9 @@ struct file_desc_ops {
 	 * descriptor exists, whatever is returned; the engine takes it over.
 	 */
 	int (*open)(struct file_desc *d, int *new_fd);
+	/* Before any prepare(): gives files that are in no table a task that holds them. 0 or
+	 * -errno, recorded. */
+	int (*place)(struct pstree *t, struct file_desc *d);
 	/* After every desc is loaded, before any fork: links to other descs. 0 or -errno, recorded.
 	 */
 	int (*prepare)(struct pstree *t, struct file_desc *d);

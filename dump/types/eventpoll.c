@@ -78,8 +78,8 @@ static bool is_target(const struct fd_info *fi, const EventpollTfdEntry *t, uint
 {
 	struct kcmp_epoll_slot slot = { .efd = (uint32_t)fi->fd, .tfd = t->tfd, .toff = toff };
 
-	return kcmp(task, fi->task->pid, CL_KCMP_EPOLL_TFD, (unsigned)fd, (unsigned long)&slot) ==
-	       0;
+	return kcmp(task, file_info_pid(fi), CL_KCMP_EPOLL_TFD, (unsigned)fd,
+		    (unsigned long)&slot) == 0;
 }
 
 static struct fdinfo_list_entry *fle_in(struct filedesc *fdt, int fd)

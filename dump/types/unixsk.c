@@ -1,26 +1,23 @@
 /*
- * unixsk - dump of Unix sockets: listening, bound, connected within the tree,
- * or with a peer that has closed. What is queued is looked at with MSG_PEEK;
- * a queue that cannot be read to its end that way is a blocker. The other half
- * is restore/types/unixsk.c.
+ * unixsk - dump of Unix sockets: listening, bound, connected within the tree
+ * or waiting there to be accepted, or with a peer that has closed. One outside
+ * is refused unless it was permitted. What is queued is dump/files_queue.c's.
+ * The other half is restore/types/unixsk.c.
  */
-#include "dump/files_sock.h"
+#include "dump/files_queue.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "proto/sk-packet.pb-c.h"
-#include "proto/sk-unix.pb-c.h"
+#include "dump/files_sock.h"
 
-#define SHUT_BOTH 3 /* as sock_diag counts */
+#define UNIX_OUTSIDE 1 /* unix_sk_entry.uflags */
 
 static int unixsk_probe(const struct dump_ctx *ctx, const struct fd_info *fi)
 {
@@ -76,92 +73,62 @@ static int dump_node(struct dump_ctx *ctx, const struct fd_info *fi, UnixSkEntry
 	return 0;
 }
 
-static void close_rights(struct msghdr *m, bool *rights)
+/* A connection that was not accepted yet: its peer is the listening socket, as the format has it.
+ */
+static int dump_waiting(struct dump_ctx *ctx, const struct fd_info *fi, UnixSkEntry *e,
+			const struct sockdiag_unix *u, const struct sockdiag_unix *at)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-		int *fds = (int *)CMSG_DATA(c);
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		*rights = true;
-		for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++)
-			close(fds[i]);
-	}
-}
-
-/* Bytes at the head of the queue, or -errno with a blocker recorded. */
-static ssize_t peek(struct dump_ctx *ctx, const struct fd_info *fi, void *buf, size_t len)
-{
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(253 * sizeof(int)) + 256];
-	struct iovec iov = { buf, len };
-	struct msghdr m = { .msg_iov = &iov,
-			    .msg_iovlen = 1,
-			    .msg_control = control,
-			    .msg_controllen = sizeof(control) };
-	bool rights = false;
-	ssize_t n = recvmsg(fi->local, &m, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-
-	if (n < 0)
-		return file_blocker(ctx, fi, "unix-queue", errno, "look at what is queued");
-	close_rights(&m, &rights);
-	if (rights)
-		return file_blocker(ctx, fi, "unix-rights", EOPNOTSUPP,
-				    "descriptors are in its queue: not supported by this version");
-	return n;
-}
-
-static int dump_queue(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
-{
-	const UnixSkEntry *e = (UnixSkEntry *)d->msg;
-	SkPacketEntry p = SK_PACKET_ENTRY__INIT;
-	int len = 0, off = -1;
-	socklen_t size = sizeof(off);
-	ssize_t n = 0;
-	char *buf;
-
-	if (ioctl(fi->local, FIONREAD, &len) < 0 || len <= 0)
+	e->peer = at->ino;
+	if (!u->wqueue)
 		return 0;
-	if (getsockopt(fi->local, SOL_SOCKET, SO_PEEK_OFF, &off, &size) == 0 && off >= 0)
-		return file_blocker(ctx, fi, "unix-queue", EOPNOTSUPP,
-				    "%d bytes are queued, and SO_PEEK_OFF is set", len);
-	if (e->type == SOCK_DGRAM)
-		return file_blocker(ctx, fi, "unix-queue", EOPNOTSUPP,
-				    "datagrams are in its queue: not supported by this version");
-	buf = malloc((size_t)len + 1);
-	if (!buf)
-		return -ENOMEM;
-	n = peek(ctx, fi, buf, (size_t)len);
-	if (n >= 0 && n != len)
-		n = file_blocker(ctx, fi, "unix-queue", EOPNOTSUPP,
-				 "%d bytes in several messages are in its queue: not supported by "
-				 "this version",
-				 len);
-	p.id_for = d->id;
-	p.length = (uint32_t)len;
-	if (n >= 0)
-		n = file_side_put(ctx, IMAGE_SK_QUEUES, &p.base, buf, (size_t)len);
-	free(buf);
-	return n < 0 ? (int)n : 0;
+	return file_blocker(ctx, fi, "unix-in-flight", EBUSY,
+			    "it has sent something over a connection that was not accepted yet, "
+			    "where nobody can look at it; try again when it was");
+}
+
+static int dump_listener(struct dump_ctx *ctx, const struct fd_info *fi, UnixSkEntry *e,
+			 const struct sockdiag_unix *u)
+{
+	e->backlog = u->wqueue;
+	e->n_waiting = u->nr_waiting;
+	e->waiting = (uint32_t *)u->waiting;
+	for (size_t i = 0; i < u->nr_waiting; i++)
+		if (!u->waiting[i])
+			return file_blocker(ctx, fi, "unix-in-flight", EBUSY,
+					    "of %zu connections that wait to be accepted one was "
+					    "closed by who made it, and what it sent cannot be "
+					    "looked at; try again when it was accepted",
+					    u->nr_waiting);
+	return 0;
+}
+
+/* SO_PEERCRED, with the pid if a restore can have it: of a task, or of nobody any more. */
+static void dump_peer_cred(struct dump_ctx *ctx, const struct fd_info *fi, UnixSkEntry *e)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fi->local, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ||
+	    cred.uid == (uid_t)-1)
+		return;
+	e->peer_cred = arena_new_of(ctx->arena, SkCredEntry);
+	sk_cred_entry__init(e->peer_cred);
+	e->peer_cred->uid = cred.uid;
+	e->peer_cred->gid = cred.gid;
+	e->peer_cred->pid = (uint32_t)cred.pid;
+	e->peer_cred->has_pid = cred.pid && (pstree_find(ctx->tree, cred.pid) ||
+					     (kill(cred.pid, 0) < 0 && errno == ESRCH));
 }
 
 static int dump_sk_state(struct dump_ctx *ctx, const struct fd_info *fi, UnixSkEntry *e,
 			 const struct sockdiag_unix *u)
 {
-	if (u->state == TCP_LISTEN) {
-		e->backlog = u->wqueue;
-		if (u->rqueue)
-			return file_blocker(ctx, fi, "unix-in-flight", EBUSY,
-					    "%u connections wait to be accepted; not supported by "
-					    "this version",
-					    u->rqueue);
-		return 0;
-	}
-	if (e->type != SOCK_DGRAM && u->state == TCP_ESTABLISHED && !u->peer &&
-	    u->shutdown != SHUT_BOTH)
-		return file_blocker(ctx, fi, "unix-in-flight", EBUSY,
-				    "its connection was not accepted yet; not supported by this "
-				    "version");
-	return 0;
+	const struct sockdiag_unix *at = sockdiag_unix_waits_at(ctx->files->sockdiag, u->ino);
+
+	dump_peer_cred(ctx, fi, e);
+	if (u->state == TCP_LISTEN)
+		return dump_listener(ctx, fi, e, u);
+	return at ? dump_waiting(ctx, fi, e, u, at) : 0;
 }
 
 static int unixsk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
@@ -178,6 +145,10 @@ static int unixsk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct f
 	if (!u)
 		return file_blocker(ctx, fi, "sock-diag", ENOENT, "netlink does not know it");
 	file_see(ctx, FILE_KIND_unixsk, u->ino, d);
+	if (u->vfs_ino) {
+		e->has_node = 1;
+		e->node = (uint64_t)u->vfs_dev << 32 | u->vfs_ino;
+	}
 	e->ino = u->ino;
 	e->type = u->type;
 	e->state = u->state;
@@ -199,7 +170,7 @@ static int unixsk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct f
 	if (!ret)
 		ret = sock_dump_opts(ctx, fi, &e->opts);
 	if (!ret)
-		ret = dump_queue(ctx, d, fi);
+		ret = unix_queue_look(ctx, d, fi);
 	if (ret)
 		return ret;
 	if (sock_opt(fi->local, SOL_SOCKET, SO_PASSCRED, &v) && v)
@@ -209,29 +180,83 @@ static int unixsk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct f
 	return 0;
 }
 
-/* The peer's end is in the tree too, or this cannot come back. */
-static int unixsk_finish(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
+static int refuse_outside(struct dump_ctx *ctx, const struct fd_info *fi, uint32_t ino,
+			  uint32_t peer, const char *way_out)
 {
-	const UnixSkEntry *e = (UnixSkEntry *)d->msg;
-	const struct sockdiag_unix *u;
-	char name[120] = "unnamed";
+	const struct sockdiag_unix *u = sockdiag_unix_by_ino(ctx->files->sockdiag, peer);
+	char name[120] = "unnamed", who[96];
 
-	if (!e->peer || file_seen(ctx, FILE_KIND_unixsk, e->peer))
-		return 0;
-	u = sockdiag_unix_by_ino(ctx->files->sockdiag, e->peer);
 	if (u && u->name_len)
 		snprintf(name, sizeof(name), "%s%.*s", u->name[0] ? "" : "@",
 			 (int)(u->name_len - !u->name[0]), (const char *)u->name + !u->name[0]);
+	sock_holder(peer, who, sizeof(who));
 	return file_blocker(ctx, fi, "unix-peer-outside", EOPNOTSUPP,
-			    "socket %u is connected to socket %u (%s) outside the tree; %s", e->ino,
-			    e->peer, name,
-			    ctx->opts->ext_unix_sk
-				    ? "--ext-unix-sk is not supported by this version"
-				    : "such a socket needs --ext-unix-sk");
+			    "socket %u is connected to socket %u (%s) of %s, outside the tree; %s",
+			    ino, peer, name, who, way_out);
+}
+
+/* The outside end, as the format has it: a description in no table, with its name. */
+static void describe_outside(struct dump_ctx *ctx, const struct fd_info *fi,
+			     const struct sockdiag_unix *u)
+{
+	struct file_desc *d = file_desc_make(ctx, FILE_KIND_unixsk, fi);
+	UnixSkEntry *e = (UnixSkEntry *)d->msg;
+
+	e->flags = 0;
+	e->fown = arena_new_of(ctx->arena, FownEntry);
+	fown_entry__init(e->fown);
+	e->opts = arena_new_of(ctx->arena, SkOptsEntry);
+	sk_opts_entry__init(e->opts);
+	e->ino = u->ino;
+	e->type = u->type;
+	e->state = TCP_LISTEN;
+	e->uflags = UNIX_OUTSIDE;
+	e->name.data = arena_memdup(ctx->arena, u->name, u->name_len);
+	e->name.len = u->name_len;
+	d->dump = NULL;
+	file_see(ctx, FILE_KIND_unixsk, u->ino, d);
+}
+
+/* The other end is outside of the tree. */
+static int finish_outside(struct dump_ctx *ctx, UnixSkEntry *e, const struct fd_info *fi)
+{
+	const struct sockdiag_unix *u = sockdiag_unix_by_ino(ctx->files->sockdiag, e->peer);
+	bool named = u && u->name_len;
+
+	if (!ctx->opts->ext_unix_sk)
+		return refuse_outside(ctx, fi, e->ino, e->peer,
+				      named && e->type == SOCK_DGRAM
+					      ? "--ext-unix-sk has it connected to that name again"
+					      : "--external unix[INO] permits it, with INO that of "
+						"either end");
+	if (e->type != SOCK_DGRAM || !named)
+		return refuse_outside(
+			ctx, fi, e->ino, e->peer,
+			"it cannot be connected again as --ext-unix-sk does it, since "
+			"that is no datagram socket with a name; --external "
+			"unix[INO]:closed permits to leave it without a peer");
+	describe_outside(ctx, fi, u);
+	return 0;
+}
+
+/* Both ends of every connection are in the tree, or this cannot come back as it is. */
+static int unixsk_finish(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
+{
+	UnixSkEntry *e = (UnixSkEntry *)d->msg;
+	int bad = 0;
+
+	for (size_t i = 0; i < e->n_waiting; i++)
+		if (e->waiting[i] && !file_seen(ctx, FILE_KIND_unixsk, e->waiting[i]))
+			bad = refuse_outside(ctx, fi, e->ino, e->waiting[i],
+					     "try again when that connection was accepted");
+	if (!e->peer || file_seen(ctx, FILE_KIND_unixsk, e->peer))
+		return bad;
+	return finish_outside(ctx, e, fi);
 }
 
 const struct file_dump_ops unixsk_dump_ops = {
 	.probe = unixsk_probe,
 	.dump = unixsk_dump,
+	.later = unix_queue_dump,
 	.finish = unixsk_finish,
 };

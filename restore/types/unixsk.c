@@ -1,8 +1,9 @@
 /*
- * unixsk - restore of Unix sockets. Connected ones are made in pairs in one
- * process; a listening socket is ready after the connections that were
- * accepted under its name exist; a datagram socket connects when its peer is there.
- * The other half is dump/types/unixsk.c.
+ * unixsk - restore of Unix sockets. What is connected is made in pairs in one
+ * process, or through a listening socket by those that had done so. A
+ * descriptor is given as soon as it exists, since it may be in flight
+ * somewhere; a queue is filled by the other end when what is in flight there is
+ * open; options and shutdowns come last. The other half is dump/types/unixsk.c.
  */
 #include "restore/files_sock.h"
 #include "restore/files_unix.h"
@@ -11,112 +12,79 @@
 #include <stdio.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include "base/fd.h"
-#include "proto/sk-packet.pb-c.h"
 
-/* A message that was not read yet. */
-struct packet {
-	struct packet *next;
-	const char *data;
-	size_t len;
-};
+/* How deep sockets may be in flight in each other's queues; the kernel has a limit of its own. */
+#define NESTED 64
 
-struct unixsk_priv {
-	struct unix_pair *pair;
-	int end;                /* which end of it */
-	struct unix_name *name; /* of a listening socket */
-	struct file_desc *to;   /* datagram: whom to connect to */
-	struct packet *queue, **last;
-	bool open;
-};
-
-static const UnixSkEntry *entry(const struct file_desc *d)
+static uint64_t hash_field(uint64_t h, const void *data, size_t len)
 {
-	return file_desc_entry(d);
+	return XXH3_64bits_withSeed(data, len, h);
 }
 
-static int each_packet(const struct pstree *t, struct image_reader *r, const ProtobufCMessage *m)
+/* What listens and what it has accepted have one name, and one node. */
+static struct unix_name *name_of(struct pstree *t, struct file_desc *d)
 {
-	const SkPacketEntry *e = (const SkPacketEntry *)m;
-	struct file_desc *d = file_desc_find(t, e->id_for);
-	struct unixsk_priv *p;
-	struct packet *k;
-	char *data = NULL;
-	int ret;
+	const UnixSkEntry *e = unix_entry(d);
+	uint64_t key = e->has_node ? e->node : (uint64_t)(e->has_deleted && e->deleted);
+	struct unix_name *n;
 
-	if (e->length <= image_rest(r))
-		data = arena_alloc(t->arena, e->length + 1);
-	ret = image_get_raw(r, data, e->length);
-	if (ret)
-		return ret;
-	if (!d || d->kind != FILE_KIND_unixsk)
-		return fail(t->report, "image-queue", EBADMSG,
-			    "sk-queues.img: file %#x is no Unix socket of the image", e->id_for);
-	if (e->n_scm)
-		return fail(t->report, "unix-rights", EOPNOTSUPP,
-			    "sk-queues.img: descriptors queued to file %#x are not supported by "
-			    "this version",
-			    e->id_for);
-	p = file_desc_priv(d);
-	k = arena_new_of(t->arena, struct packet);
-	*k = (struct packet){ .data = data, .len = e->length };
-	if (!p->last)
-		p->last = &p->queue;
-	*p->last = k;
-	p->last = &k->next;
-	return 0;
-}
-
-static struct unix_name *name_of(struct pstree *t, const UnixSkEntry *e)
-{
-	/* The lowest bit tells names from inodes, which are 32 bits long. */
-	uint64_t key = XXH3_64bits(e->name.data, e->name.len) | 1ull << 63;
-	struct unix_name *n = rfile_seen(t, FILE_KIND_unixsk, key);
-
+	key = hash_field(key, e->name_dir, e->name_dir ? strlen(e->name_dir) : 0);
+	/* The highest bit tells names from inodes, which are 32 bits long. */
+	key = hash_field(key, e->name.data, e->name.len) | UINT64_C(1) << 63;
+	n = rfile_seen(t, FILE_KIND_unixsk, key);
 	if (!n) {
 		n = arena_new_of(t->arena, struct unix_name);
-		n->fd = -1;
+		*n = (struct unix_name){ .fd = -1, .first = d, .sh = unix_priv(d)->sh };
 		rfile_see(t, FILE_KIND_unixsk, key, n);
 	}
 	return n;
 }
 
-/* Everything that is looked up by others: once, at the first prepare(). */
+static uint64_t sender_key(const void *name, size_t len)
+{
+	return hash_field(0, name, len) >> 2 | UINT64_C(1) << 61;
+}
+
+static bool is_socket(const struct file_desc *d)
+{
+	return d->kind == FILE_KIND_unixsk && !d->outside &&
+	       !(unix_entry(d)->uflags & UNIX_OUTSIDE);
+}
+
+/* Everything that is looked up by others. */
 static int index_all(struct pstree *t)
 {
 	struct file_desc *d;
+	size_t n = 0;
+	int ret;
 
+	list_for_each(d, &t->files.descs, list)
+		n += d->kind == FILE_KIND_unixsk;
+	ret = unix_region_new(t, n);
+	if (ret)
+		return ret;
 	list_for_each(d, &t->files.descs, list) {
-		if (d->kind != FILE_KIND_unixsk)
-			continue;
-		rfile_see(t, FILE_KIND_unixsk, entry(d)->ino, d);
-		if (entry(d)->state == TCP_LISTEN && entry(d)->name.len) {
-			struct unix_name *n = name_of(t, entry(d));
+		const UnixSkEntry *e = d->kind == FILE_KIND_unixsk ? unix_entry(d) : NULL;
 
-			n->listener = d;
-			n->maker = engine_master(d);
-			((struct unixsk_priv *)file_desc_priv(d))->name = n;
+		if (!e)
+			continue;
+		unix_priv(d)->sh = unix_region_slot(t);
+		rfile_see(t, FILE_KIND_unixsk, e->ino, d);
+		if (e->type == SOCK_DGRAM && e->name.len && is_socket(d))
+			rfile_see(t, FILE_KIND_unixsk, sender_key(e->name.data, e->name.len), d);
+		if (e->state == TCP_LISTEN && e->name.len && is_socket(d)) {
+			struct unix_name *name = name_of(t, d);
+
+			name->listener = name->first = d;
+			name->sh = unix_priv(d)->sh;
+			unix_priv(d)->name = name;
 		}
 	}
-	return file_side_load(t, IMAGE_SK_QUEUES, &sk_packet_entry__descriptor, each_packet);
-}
-
-/* Which end was accepted: the one with the name of a listening socket, or the only one named. */
-static void find_accepted(struct pstree *t, struct unix_pair *p)
-{
-	bool named[2] = { entry(p->d[0])->name.len, p->d[1] && entry(p->d[1])->name.len };
-
-	if (entry(p->d[0])->type == SOCK_DGRAM || (!named[0] && !named[1]))
-		return;
-	p->accepted = !named[0];
-	if (named[0] && named[1] && !name_of(t, entry(p->d[0]))->listener)
-		p->accepted = name_of(t, entry(p->d[1]))->listener != NULL;
-	p->name = name_of(t, entry(p->d[p->accepted]));
-	p->name->left++;
+	return unix_queues_load(t);
 }
 
 static int force_here(struct pstree *t, struct file_desc *d, struct pstree_item *who)
@@ -131,60 +99,206 @@ static int force_here(struct pstree *t, struct file_desc *d, struct pstree_item 
 	return 0;
 }
 
-static int prepare_pair(struct pstree *t, struct file_desc *d, struct file_desc *peer)
+/* The task that @who was, or else one that has the file. */
+static struct pstree_item *task_of(const struct pstree *t, const SkCredEntry *who,
+				   const struct file_desc *d)
+{
+	struct pstree_item *it = run_as_task(t, who);
+
+	return it ? it : d ? engine_master(d) : NULL;
+}
+
+/* Which end was accepted: the one with the name of a listening socket, or the only one named. */
+static void find_accepted(struct pstree *t, struct unix_pair *p)
+{
+	bool named[2] = { unix_entry(p->d[0])->name.len, p->d[1] && unix_entry(p->d[1])->name.len };
+
+	if (unix_entry(p->d[0])->type == SOCK_DGRAM || (!named[0] && !named[1]))
+		return;
+	p->accepted = !named[0];
+	if (named[0] && named[1] && !name_of(t, p->d[0])->listener)
+		p->accepted = name_of(t, p->d[1])->listener != NULL;
+	p->name = name_of(t, p->d[p->accepted]);
+	p->name->left++;
+}
+
+/* Who accepts; the listening socket is to be there. */
+static int find_maker(struct pstree *t, struct unix_pair *p)
+{
+	struct unix_name *n = p->name;
+	struct file_desc *acc = p->d[p->accepted], *con = p->d[!p->accepted];
+	int ret = 0;
+
+	if (n->maker)
+		return 0;
+	n->maker = task_of(t, con ? unix_entry(con)->peer_cred : NULL,
+			   n->listener ? n->listener : acc);
+	if (!n->maker)
+		n->maker = engine_master(acc) ? engine_master(acc) : engine_master(con);
+	if (n->listener)
+		ret = force_here(t, n->listener, n->maker);
+	return ret;
+}
+
+static int place_pair(struct pstree *t, struct file_desc *d, struct file_desc *peer)
 {
 	struct unix_pair *p = arena_new_of(t->arena, struct unix_pair);
-	struct pstree_item *who = engine_master(d);
+	struct pstree_item *who[2];
 	int ret = 0;
 
 	*p = (struct unix_pair){ .d = { d, peer }, .fds = { -1, -1 } };
 	find_accepted(t, p);
-	if (p->name && !p->name->maker)
-		p->name->maker = who;
-	if (p->name)
-		who = p->name->maker;
-	for (int i = 0; i < 2 && !ret; i++) {
-		struct unixsk_priv *priv = p->d[i] ? file_desc_priv(p->d[i]) : NULL;
+	for (int i = 0; i < 2; i++) {
+		struct unixsk_priv *priv = p->d[i] ? unix_priv(p->d[i]) : NULL;
 
 		if (!priv)
 			continue;
 		priv->pair = p;
 		priv->end = i;
-		ret = force_here(t, p->d[i], who);
+		priv->role = !p->name ? UNIX_PAIR : i == p->accepted ? UNIX_ACCEPTED : UNIX_CLIENT;
+		priv->name = p->name;
 	}
+	who[0] = who[1] = task_of(t, unix_entry(d)->peer_cred, d);
+	if (p->name) {
+		struct file_desc *con = p->d[!p->accepted];
+
+		ret = find_maker(t, p);
+		who[p->accepted] = p->name->maker;
+		who[!p->accepted] = task_of(t, unix_entry(p->d[p->accepted])->peer_cred, con);
+		if (!who[!p->accepted])
+			who[!p->accepted] = p->name->maker;
+	} else if (!who[0] && peer) {
+		who[0] = who[1] = engine_master(peer);
+	}
+	for (int i = 0; i < 2 && !ret; i++)
+		ret = p->d[i] ? force_here(t, p->d[i], who[i]) : 0;
 	return ret;
 }
 
-static int unixsk_prepare(struct pstree *t, struct file_desc *d)
+/* A connection that was not accepted yet; without an order in the image the first is the first. */
+static int place_waiting(struct pstree *t, struct file_desc *d, struct file_desc *at)
 {
-	const UnixSkEntry *e = entry(d);
-	struct unixsk_priv *p = file_desc_priv(d);
-	struct file_desc *peer;
-	int ret = rfile_seen(t, FILE_KIND_unixsk, e->ino) ? 0 : index_all(t);
+	struct unixsk_priv *p = unix_priv(d);
+	const UnixSkEntry *l = unix_entry(at);
 
-	if (ret || list_empty(&d->fles) || p->pair)
-		return ret;
-	peer = e->peer ? rfile_seen(t, FILE_KIND_unixsk, e->peer) : NULL;
-	if (e->peer && (!peer || entry(peer)->type != e->type || list_empty(&peer->fles))) {
+	if (!unix_priv(at)->name) {
+		file_fail(d, EBADMSG, "socket %u, which is to accept it, has no name", l->ino);
+		return -EBADMSG;
+	}
+	p->role = UNIX_WAITING;
+	p->name = unix_priv(at)->name;
+	p->turn = unix_priv(at)->turn++;
+	for (size_t i = 0; i < l->n_waiting; i++)
+		if (l->waiting[i] == unix_entry(d)->ino)
+			p->turn = (unsigned)i;
+	return force_here(t, d, engine_master(d));
+}
+
+/* Its peer has no name, and so was once the other end of a pair, and has turned away. */
+static int place_mate(struct pstree *t, struct file_desc *d, struct file_desc *peer)
+{
+	struct unixsk_priv *p = unix_priv(peer);
+
+	if (p->role != UNIX_NONE) {
+		file_fail(d, EOPNOTSUPP, "its peer, socket %u, has no name to connect to",
+			  unix_entry(d)->peer);
+		return -EOPNOTSUPP;
+	}
+	p->mate = d;
+	p->to = unix_entry(peer)->peer ? rfile_seen(t, FILE_KIND_unixsk, unix_entry(peer)->peer)
+				       : NULL;
+	return place_pair(t, d, peer);
+}
+
+static int place_one(struct pstree *t, struct file_desc *d)
+{
+	const UnixSkEntry *e = unix_entry(d);
+	struct unixsk_priv *p = unix_priv(d);
+	struct file_desc *peer = e->peer ? rfile_seen(t, FILE_KIND_unixsk, e->peer) : NULL;
+	struct pstree_item *who = engine_master(d);
+
+	if (e->peer && (!peer || unix_entry(peer)->type != e->type)) {
 		file_fail(d, ENOTCONN, "its peer, socket %u, is not in the image", e->peer);
 		return -ENOTCONN;
 	}
-	if (peer && peer != d && entry(peer)->peer == e->ino)
-		return prepare_pair(t, d, peer);
-	if (e->type == SOCK_DGRAM) {
-		p->to = peer;
-		/* A node without a name is known to the process that has bound it. */
-		if (peer && entry(peer)->name.len && entry(peer)->has_deleted &&
-		    entry(peer)->deleted)
-			return force_here(t, d, engine_master(peer));
-		if (!peer || entry(peer)->name.len)
-			return 0;
-		file_fail(d, EOPNOTSUPP, "its peer, socket %u, has no name to connect to", e->peer);
-		return -EOPNOTSUPP;
+	if (peer && peer != d && unix_entry(peer)->peer == e->ino)
+		return place_pair(t, d, peer);
+	if (peer && e->type != SOCK_DGRAM && unix_entry(peer)->state == TCP_LISTEN &&
+	    is_socket(peer))
+		return place_waiting(t, d, peer);
+	if (peer && !unix_entry(peer)->name.len)
+		return place_mate(t, d, peer);
+	/* Whoever was connected to by name is in that state too: nothing tells but that no pair was
+	 * made. */
+	if (!peer && e->state == TCP_ESTABLISHED &&
+	    (e->type != SOCK_DGRAM || e->peer_cred || !e->name.len))
+		return place_pair(t, d, NULL);
+	p->role = UNIX_SINGLE;
+	p->to = peer;
+	if (p->name && !p->name->maker)
+		p->name->maker = task_of(t, e->peer_cred, d);
+	if (p->name)
+		who = p->name->maker;
+	return force_here(t, d, who);
+}
+
+/* Where the other end is, or the socket itself if that is closed or it is sent to by name. */
+static struct pstree_item *feeder(const struct file_desc *d)
+{
+	const struct unixsk_priv *p = unix_priv(d);
+	struct file_desc *other = p->pair ? p->pair->d[!p->end] : NULL;
+
+	return engine_master(other ? other : d);
+}
+
+static int place_queue(struct pstree *t, struct file_desc *d)
+{
+	struct unixsk_priv *p = unix_priv(d);
+	struct pstree_item *who = feeder(d);
+
+	for (struct packet *k = p->queue; k; k = k->next) {
+		if (k->from && p->role == UNIX_SINGLE)
+			k->sender = rfile_seen(t, FILE_KIND_unixsk,
+					       sender_key(k->from->data, k->from->len));
+		p->others |= k->sender != NULL;
+		for (size_t i = 0; i < k->nr_rights; i++)
+			if (!engine_need(t, k->rights[i], who))
+				return fail(t->report, "image-queue", EBADMSG,
+					    "nobody can send file %#x to %#x", k->rights[i]->id,
+					    d->id);
+		if (k->sender && !engine_need(t, k->sender, who))
+			k->sender = NULL;
 	}
-	if (e->state == TCP_ESTABLISHED)
-		return prepare_pair(t, d, NULL);
 	return 0;
+}
+
+/* At the first call, all: sockets in flight have a place only when those are placed that have them.
+ */
+static int unixsk_place(struct pstree *t, struct file_desc *d)
+{
+	int ret, bad = 0;
+	bool again = true;
+
+	if (restore_files(t)->unix_region)
+		return 0;
+	ret = index_all(t);
+	if (ret)
+		return ret;
+	for (int depth = 0; again && depth < NESTED; depth++) {
+		again = false;
+		list_for_each(d, &t->files.descs, list) {
+			struct unixsk_priv *p = is_socket(d) ? unix_priv(d) : NULL;
+
+			if (!p || p->placed || (p->role == UNIX_NONE && list_empty(&d->fles)))
+				continue;
+			again = p->placed = true;
+			ret = p->role == UNIX_NONE ? place_one(t, d) : 0;
+			if (!ret)
+				ret = place_queue(t, d);
+			bad = bad ? bad : ret;
+		}
+	}
+	return bad;
 }
 
 static int unixsk_check(struct pstree *t, struct file_desc *d)
@@ -192,29 +306,9 @@ static int unixsk_check(struct pstree *t, struct file_desc *d)
 	return unix_check_node(d);
 }
 
-/* Into the queue of @d, through the socket at the other end. */
-static int fill_queue(struct file_desc *d, int through)
-{
-	const struct unixsk_priv *p = file_desc_priv(d);
-
-	for (const struct packet *k = p->queue; k; k = k->next) {
-		size_t done = 0;
-
-		while (done < k->len) {
-			ssize_t n = send(through, k->data + done, k->len - done,
-					 MSG_DONTWAIT | MSG_NOSIGNAL);
-
-			if (n < 0)
-				return file_fail(d, errno, "put %zu bytes into its queue", k->len);
-			done += (size_t)n;
-		}
-	}
-	return 0;
-}
-
 static int shut(struct file_desc *d, int fd)
 {
-	const UnixSkEntry *e = entry(d);
+	const UnixSkEntry *e = unix_entry(d);
 
 	if (e->has_shutdown && e->shutdown && shutdown(fd, (int)e->shutdown - 1) < 0 &&
 	    errno != ENOTCONN)
@@ -222,81 +316,208 @@ static int shut(struct file_desc *d, int fd)
 	return 0;
 }
 
-/* Both ends, with what is in them; each description takes its own later. */
-static int make_pair(struct unix_pair *p)
+static int pair_fd(const struct unix_pair *p, int i)
 {
-	if (unix_pair_make(p) < 0)
-		return -1;
+	return p->fds[i] >= 0 || !p->d[i] ? p->fds[i] : file_fd(p->d[i]);
+}
+
+/* Queues, options and shutdowns of both ends; the end that is closed goes. */
+static int settle_pair(struct unix_pair *p)
+{
+	int fds[2] = { pair_fd(p, 0), pair_fd(p, 1) };
+
+	p->settled = true;
 	for (int i = 0; i < 2; i++)
-		if (p->d[i] && sock_restore_opts(p->d[i], p->fds[i], entry(p->d[i])->opts) < 0)
+		if (p->d[i] && unix_feed(p->d[i], fds[!i]) < 0)
 			return -1;
 	for (int i = 0; i < 2; i++)
-		if (p->d[i] && fill_queue(p->d[i], p->fds[!i]) < 0)
+		if (p->d[i] && sock_restore_opts(p->d[i], fds[i], unix_entry(p->d[i])->opts) < 0)
 			return -1;
 	for (int i = 0; i < 2; i++)
-		if (p->d[i] && shut(p->d[i], p->fds[i]) < 0)
+		if (p->d[i] && shut(p->d[i], fds[i]) < 0)
 			return -1;
-	if (!p->d[1])
+	if (!p->d[1]) {
 		close_owned(&p->fds[1]);
+		p->fds[1] = -1;
+	}
 	return 0;
 }
 
-static int open_pair_end(struct file_desc *d, int *new_fd)
+static bool pair_ready(const struct unix_pair *p)
 {
-	struct unixsk_priv *p = file_desc_priv(d);
-	const UnixSkEntry *e = entry(d);
+	return unix_others_here(p->d[0]) && (!p->d[1] || unix_others_here(p->d[1]));
+}
 
-	if (!p->pair->made && make_pair(p->pair) < 0)
+/* Connects a datagram socket, as the last step. */
+static int connect_to(struct file_desc *d)
+{
+	struct file_desc *to = unix_priv(d)->to;
+
+	if (!to)
+		return 0;
+	if (!file_stage_reached(to, FLE_OPEN))
+		return 1;
+	return unix_connect(d, file_fd(d), to);
+}
+
+static int open_pair(struct file_desc *d, int *new_fd)
+{
+	struct unixsk_priv *p = unix_priv(d);
+	const UnixSkEntry *e = unix_entry(d);
+	struct unix_pair *pair = p->pair;
+
+	if (!pair->made && unix_pair_make(pair) < 0)
 		return -1;
-	if (file_params(d, p->pair->fds[p->end], e->flags, e->fown) < 0)
+	if (!pair->settled && pair_ready(pair) && settle_pair(pair) < 0)
 		return -1;
-	*new_fd = take_fd(&p->pair->fds[p->end]);
-	return 0;
+	if (pair->fds[p->end] >= 0) {
+		if (file_params(d, pair->fds[p->end], e->flags, e->fown) < 0)
+			return -1;
+		*new_fd = take_fd(&pair->fds[p->end]);
+		return pair->settled && !p->to ? 0 : 1;
+	}
+	return pair->settled ? connect_to(d) : 1;
+}
+
+/* The descriptor of a socket that begins alone. */
+static int open_alone(struct file_desc *d, int *new_fd)
+{
+	const UnixSkEntry *e = unix_entry(d);
+	struct unixsk_priv *p = unix_priv(d);
+	cleanup_close int fd =
+		socket(AF_UNIX, (int)(e->type & 0xf) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return file_fail(d, errno, "socket()");
+	if (unix_bind(d, fd) < 0)
+		return -1;
+	if (p->name && p->name->listener == d) {
+		if (unix_listen(d, fd, SOMAXCONN) < 0)
+			return -1;
+		atomic_store(&p->sh->bound, true);
+		atomic_store(&p->sh->served, !p->name->left);
+	}
+	*new_fd = take_fd(&fd);
+	return 1;
+}
+
+/* The last touches; flags only now, since until here it does not block. */
+static int end_alone(struct file_desc *d)
+{
+	const UnixSkEntry *e = unix_entry(d);
+	int fd = file_fd(d);
+
+	if (sock_restore_opts(d, fd, e->opts) < 0 || shut(d, fd) < 0)
+		return -1;
+	return file_params(d, fd, e->flags, e->fown);
 }
 
 static int open_single(struct file_desc *d, int *new_fd)
 {
-	struct unixsk_priv *p = file_desc_priv(d);
-	const UnixSkEntry *e = entry(d);
-	cleanup_close int fd = p->name ? unix_name_taken(p->name) : -1;
+	const UnixSkEntry *e = unix_entry(d);
+	struct unixsk_priv *p = unix_priv(d);
+	int ret;
 
-	if (fd < 0) {
-		fd = socket(AF_UNIX, (int)(e->type & 0xf) | SOCK_CLOEXEC, 0);
-		if (fd < 0)
-			return file_fail(d, errno, "socket()");
-		if (unix_bind(d, fd) < 0)
+	if (file_fd(d) < 0)
+		return open_alone(d, new_fd);
+	if (p->name && p->name->listener == d) {
+		ret = unix_name_serve(p->name);
+		if (ret)
+			return ret;
+		/* Those that wait to be accepted have their turns. */
+		if (atomic_load(&p->sh->turn) < p->turn)
+			return 1;
+		if (unix_listen(d, file_fd(d), (int)e->backlog) < 0)
 			return -1;
 	}
-	if (sock_restore_opts(d, fd, e->opts) < 0)
+	if (!atomic_load(&p->sh->filled)) {
+		if (!unix_others_here(d))
+			return 1;
+		if (unix_feed_named(d) < 0)
+			return -1;
+	}
+	ret = connect_to(d);
+	return ret ? ret : end_alone(d);
+}
+
+/* What the two ends of a connection have in common, each in its process. */
+static int end_connected(struct file_desc *d)
+{
+	struct unixsk_priv *p = unix_priv(d);
+	struct file_desc *other = p->pair->d[!p->end], *feeds = other ? other : d;
+	int through = other ? file_fd(d) : p->pair->fds[!p->end];
+
+	if (!atomic_load(&unix_priv(feeds)->sh->filled)) {
+		if (!unix_others_here(feeds))
+			return 1;
+		if (unix_feed(feeds, through) < 0)
+			return -1;
+		engine_progress(d->tree);
+	}
+	if (!other) {
+		close_owned(&p->pair->fds[!p->end]);
+		p->pair->fds[!p->end] = -1;
+	} else if (!atomic_load(&p->sh->filled)) {
+		file_stage_reached(other, FLE_RESTORED);
+		return 1;
+	}
+	return end_alone(d);
+}
+
+static int open_accepted(struct file_desc *d, int *new_fd)
+{
+	struct unixsk_priv *p = unix_priv(d);
+	struct unix_pair *pair = p->pair;
+
+	if (file_fd(d) >= 0)
+		return end_connected(d);
+	if (unix_name_lend(p->name) < 0)
 		return -1;
-	if (e->state == TCP_LISTEN && listen(fd, (int)e->backlog) < 0)
-		return file_fail(d, errno, "listen()");
-	if (shut(d, fd) < 0 || file_params(d, fd, e->flags, e->fown) < 0)
+	if (!atomic_load(&p->name->sh->bound)) {
+		file_stage_reached(p->name->first, FLE_OPEN);
+		return 1;
+	}
+	if (!pair->made && unix_name_serve(p->name) < 0)
 		return -1;
-	*new_fd = take_fd(&fd);
-	return 0;
+	if (!pair->made) {
+		if (pair->d[!p->end])
+			file_stage_reached(pair->d[!p->end], FLE_RESTORED);
+		return 1;
+	}
+	*new_fd = take_fd(&pair->fds[p->end]);
+	return 1;
+}
+
+static int open_client(struct file_desc *d, int *new_fd)
+{
+	struct unixsk_priv *p = unix_priv(d);
+	int ret;
+
+	if (file_fd(d) < 0)
+		return open_alone(d, new_fd);
+	if (!p->connected) {
+		ret = p->role == UNIX_WAITING ? unix_wait_turn(d, file_fd(d))
+					      : unix_knock(p->pair, file_fd(d));
+		if (ret)
+			return ret;
+		p->connected = true;
+	}
+	return p->role == UNIX_WAITING ? end_alone(d) : end_connected(d);
 }
 
 static int unixsk_open(struct file_desc *d, int *new_fd)
 {
-	struct unixsk_priv *p = file_desc_priv(d);
-
-	if (p->pair)
-		return open_pair_end(d, new_fd);
-	/* The connections that were accepted under the name come first. */
-	if (p->name && p->name->left)
-		return 1;
-	if (!p->open) {
-		if (open_single(d, new_fd) < 0)
-			return -1;
-		p->open = true;
-		if (p->to)
-			return 1;
-		return 0;
+	switch (unix_priv(d)->role) {
+	case UNIX_PAIR:
+		return open_pair(d, new_fd);
+	case UNIX_ACCEPTED:
+		return open_accepted(d, new_fd);
+	case UNIX_CLIENT:
+	case UNIX_WAITING:
+		return open_client(d, new_fd);
+	default:
+		return open_single(d, new_fd);
 	}
-	if (!file_stage_reached(p->to, FLE_OPEN))
-		return 1;
-	return unix_connect(d, file_fd(d), p->to) < 0 ? -1 : 0;
 }
 
 static bool unixsk_key(struct pstree *t, const struct file_desc *d, char *buf, size_t size)
@@ -311,7 +532,7 @@ static bool unixsk_key(struct pstree *t, const struct file_desc *d, char *buf, s
 const struct file_desc_ops unixsk_desc_ops = {
 	.open = unixsk_open,
 	.key = unixsk_key,
-	.prepare = unixsk_prepare,
+	.place = unixsk_place,
 	.check = unixsk_check,
 	.priv_size = sizeof(struct unixsk_priv),
 };
