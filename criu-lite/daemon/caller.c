@@ -66,17 +66,19 @@ static int caps_set(uint64_t caps)
 	return syscall(SYS_capset, &h, d) < 0 ? -errno : 0;
 }
 
-static bool same_namespace(int proc, const char *name)
+/* 1 or 0; -errno if that cannot be told, as for another user's process unless we are root. */
+static int same_namespace(int proc, const char *name)
 {
 	struct stat theirs, ours;
 	char path[32];
 
 	snprintf(path, sizeof(path), "ns/%s", name);
 	if (fstatat(proc, path, &theirs, 0) < 0)
-		return false;
+		return -errno;
 	snprintf(path, sizeof(path), "/proc/self/ns/%s", name);
-	return stat(path, &ours) == 0 && ours.st_ino == theirs.st_ino &&
-	       ours.st_dev == theirs.st_dev;
+	if (stat(path, &ours) < 0)
+		return -errno;
+	return ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
 }
 
 /* What /proc knows of it; true only if the pid was not taken by another meanwhile. */
@@ -87,8 +89,8 @@ static void look_at(struct rpc_caller *c)
 	struct proc_status s = { 0 };
 	uint64_t own;
 
-	c->elsewhere = proc >= 0 && !same_namespace(proc, "pid");
-	if (c->uid == 0 && proc >= 0 && same_namespace(proc, "user") && caps_get(&own) == 0 &&
+	c->elsewhere = proc >= 0 && same_namespace(proc, "pid") == 0;
+	if (c->uid == 0 && proc >= 0 && same_namespace(proc, "user") == 1 && caps_get(&own) == 0 &&
 	    proc_read(proc, "status", &t) == 0 && proc_parse_status(t.p, &s) == 0 && s.uid[1] == 0)
 		c->caps = s.cap_prm & own;
 	proc_status_free(&s);
