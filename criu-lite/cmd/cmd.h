@@ -32,6 +32,7 @@ struct cmd {
 	bool pidfile_written;
 	int veto;                  /* exit status of a post-dump script that refused */
 	struct json_object *stats; /* figures for --json */
+	char **argv;               /* the words of the command line */
 	struct rpc_job *job;       /* the request of the RPC behind it, or NULL */
 };
 

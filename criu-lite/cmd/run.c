@@ -34,6 +34,7 @@ int cmd_run(struct cmd *c, int argc, char **argv)
 {
 	int ret = options_parse(c->o, c->r, argc, argv);
 
+	c->argv = argv;
 	if (ret < 0 && c->o->verb == VERB_dump)
 		session_log_refusal(c, "dump.log", "Dumping FAILED.");
 	if (ret < 0 && c->o->verb == VERB_restore)

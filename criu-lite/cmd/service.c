@@ -46,6 +46,7 @@ int cmd_service(struct cmd *c)
 		.time_limit = o->time_limit,
 		.memory_limit = o->memory_limit,
 		.ready_fd = o->status_fd,
+		.argv = c->argv,
 	};
 	int ret = open_log(c);
 

@@ -64,7 +64,10 @@ struct client *client_add(struct server *s, int fd)
  */
 void client_close(struct server *s, struct client *c)
 {
-	close(c->fd); /* leaves the epoll set with it: no worker has it any more */
+	/* Another process may still have the connection, and the set goes by that. */
+	if (c->state == CLIENT_IDLE)
+		client_hear(s, c, false);
+	close(c->fd);
 	wire_free(c->ask);
 	list_del(&c->list);
 	list_del(&c->wait);

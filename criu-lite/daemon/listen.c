@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -86,13 +87,17 @@ int listen_open(struct server *s)
 }
 
 /**
- * listen_close - hear nobody new any more; the address goes with the listener
+ * listen_close - hear nobody new any more; an address of our own goes with the listener
  * @s: the server
  */
 void listen_close(struct server *s)
 {
 	if (s->listen_fd >= 0 && s->own_address)
 		unlink(s->o->address);
+	/* Others may have it too, so closing it is not enough; it is not there while we are deaf.
+	 */
+	if (s->listen_fd >= 0 && s->epoll_fd >= 0)
+		epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, s->listen_fd, NULL);
 	close_owned(&s->listen_fd);
 	s->listen_fd = -1;
 	s->own_address = false;

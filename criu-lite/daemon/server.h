@@ -35,7 +35,8 @@ struct server {
 	int listen_fd, signal_fd, epoll_fd;
 	bool own_address; /* we have made the socket's name: it goes with us */
 	bool deaf;        /* the listener is out of the epoll set */
-	bool ending;      /* no new clients */
+	bool ending;      /* no new clients, none that stays */
+	bool leaving;     /* a successor serves; those who have asked us stay until they go */
 	struct list_head clients, queue;
 	size_t nr_clients, nr_served;
 };
@@ -60,6 +61,11 @@ void worker_start_next(struct server *s);
 void worker_reap(struct server *s);
 void worker_limits(struct server *s);
 void worker_end_all(struct server *s);
+
+/* upgrade.c */
+void upgrade_run(struct server *s);
+int upgrade_take(struct server *s);
+int upgrade_activated(struct server *s);
 
 /* service.c */
 uint64_t service_now(void);

@@ -3,11 +3,13 @@
  *
  * SIGTERM and SIGINT end it: no new clients, the idle ones are let go, and
  * requests that it has taken are done and answered; a second one ends it at
- * once.
+ * once. SIGUSR2: upgrade.c.
  */
 #include "daemon/service.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -17,6 +19,7 @@
 
 #include "base/fd.h"
 #include "daemon/server.h"
+#include "lib/fdlisten.h"
 
 #define TICK_MS 250 /* how often limits are looked at while there is work */
 #define EVENTS 64
@@ -46,6 +49,7 @@ static int block_signals(struct server *s)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR2);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -70,7 +74,8 @@ static void raise_fd_limit(void)
 	setrlimit(RLIMIT_NOFILE, &l);
 }
 
-static int server_open(struct server *s)
+/* *@followed: this is the successor of a running service. *@where: it listens, in words. */
+static int server_open(struct server *s, bool *followed, const char **where)
 {
 	int ret = block_signals(s);
 
@@ -82,13 +87,35 @@ static int server_open(struct server *s)
 	if (ret < 0)
 		return fail(s->report, "service", -ret, "event loop");
 	raise_fd_limit();
-	ret = listen_open(s);
-	if (ret >= 0 && watch(s, &s->listen_fd) < 0)
-		ret = fail(s->report, "service", errno, "event loop");
-	return ret;
+	ret = upgrade_take(s);
+	*followed = ret > 0;
+	*where = ret > 0 ? "the socket of its predecessor" : "the socket that LISTEN_FDS tells of";
+	if (ret == 0)
+		ret = upgrade_activated(s);
+	if (ret == 0) {
+		ret = listen_open(s);
+		*where = s->o->address;
+	}
+	if (ret < 0)
+		return ret;
+	/* Whoever has opened it: an accept() must never wait. */
+	if (fcntl(s->listen_fd, F_SETFL, O_NONBLOCK) < 0 || watch(s, &s->listen_fd) < 0)
+		return fail(s->report, "service", errno, "event loop");
+	return 0;
 }
 
-/* Idle clients have nothing at stake: what they have not said yet, they can say elsewhere. */
+static bool has_said_something(const struct client *c)
+{
+	struct pollfd p = { .fd = c->fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+/*
+ * Idle clients have nothing at stake; what they have said already is done.
+ * Connections that have not been accepted wait for the next service, if the
+ * listener is somebody else's too.
+ */
 static void begin_to_end(struct server *s)
 {
 	struct client *c, *next;
@@ -97,14 +124,12 @@ static void begin_to_end(struct server *s)
 		worker_end_all(s);
 		return;
 	}
+	fd_notify("STOPPING=1", NULL, 0);
 	log_msg(s->report, "the service ends: %zu requests are still at work", s->nr_served);
 	s->ending = true;
 	listen_close(s);
 	list_for_each_safe(c, next, &s->clients, list)
-		if (c->state == CLIENT_IDLE)
-			client_read(s, c);
-	list_for_each_safe(c, next, &s->clients, list)
-		if (c->state == CLIENT_IDLE)
+		if (c->state == CLIENT_IDLE && !has_said_something(c))
 			client_close(s, c);
 }
 
@@ -117,6 +142,8 @@ static void take_signals(struct server *s)
 			worker_reap(s);
 		else if (si.ssi_signo == SIGTERM || si.ssi_signo == SIGINT)
 			begin_to_end(s);
+		else if (si.ssi_signo == SIGUSR2)
+			upgrade_run(s);
 	}
 }
 
@@ -131,7 +158,7 @@ static void serve(struct server *s)
 {
 	struct epoll_event ev[EVENTS];
 
-	while (!s->ending || s->nr_clients) {
+	while (!(s->ending || s->leaving) || s->nr_clients) {
 		size_t before = s->nr_clients;
 		int n = epoll_wait(s->epoll_fd, ev, EVENTS, s->nr_served || s->deaf ? TICK_MS : -1);
 		bool accept = false, signals = false;
@@ -168,9 +195,12 @@ static void server_close(struct server *s)
 	close_owned(&s->epoll_fd);
 }
 
-static void say_ready(const struct service_opts *o)
+/* A successor has neither the descriptor nor anybody to tell: its predecessor does that. */
+static void say_ready(const struct service_opts *o, bool followed)
 {
-	if (o->ready_fd < 0)
+	if (!followed)
+		fd_notify("READY=1", NULL, 0);
+	if (followed || o->ready_fd < 0)
 		return;
 	write_all(o->ready_fd, "", 1);
 	close(o->ready_fd);
@@ -190,6 +220,8 @@ int service_run(const struct service_opts *given, const struct rpc_host *host, s
 	struct server s = {
 		.o = &o, .host = host, .report = r, .listen_fd = -1, .signal_fd = -1, .epoll_fd = -1
 	};
+	const char *where = NULL;
+	bool followed = false;
 	int ret;
 
 	if (!o.address)
@@ -202,14 +234,14 @@ int service_run(const struct service_opts *given, const struct rpc_host *host, s
 		o.time_limit = TIME_LIMIT;
 	list_init(&s.clients);
 	list_init(&s.queue);
-	ret = server_open(&s);
-	if (ret >= 0 && o.detach && daemon(1, 0) < 0)
+	ret = server_open(&s, &followed, &where);
+	if (ret >= 0 && o.detach && !followed && daemon(1, 0) < 0)
 		ret = fail(r, "service", errno, "go into the background");
 	if (ret >= 0)
 		ret = pidfile_write(&s);
 	if (ret >= 0) {
-		say_ready(&o);
-		log_msg(r, "the service listens at %s", o.address);
+		say_ready(&o, followed);
+		log_msg(r, "the service listens at %s", where);
 		serve(&s);
 	}
 	server_close(&s);

@@ -12,6 +12,8 @@ struct rpc_host;
 
 #define SERVICE_ADDRESS "criu_service.socket" /* CRIU's default: in the current directory */
 
+#define ARGS_MAX 128 /* words of the command line */
+
 struct service_opts {
 	const char *address; /* a path, or @NAME; NULL: the default */
 	const char *pidfile; /* or NULL */
@@ -20,6 +22,7 @@ struct service_opts {
 	unsigned time_limit;                /* seconds for a request; 0: default */
 	uint64_t memory_limit;              /* bytes of a request's own memory; 0: none */
 	int ready_fd;                       /* gets a zero byte, then is closed; or -1 */
+	char **argv;                        /* the command line: its successor gets the same */
 };
 
 int service_run(const struct service_opts *o, const struct rpc_host *host, struct report *r);
