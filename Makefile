@@ -18,7 +18,7 @@ CFLAGS ?= -O2 -g
 # A finding ends the process, so that the test fails. gcc's warnings about formats see the sanitizer's null checks.
 SANFLAGS = $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer \
              $(if $(findstring clang,$(CC)),,-Wno-format-truncation))
-# An alternate stack of ours would be inherited by restored tasks; the killed tools of test_remote are fewer, as each is slower.
+# An alternate stack of ours would be inherited by restored tasks; the killed tools of test_remote_killed are fewer, as each is slower.
 SANENV  = $(if $(SAN),ASAN_OPTIONS=use_sigaltstack=0 UBSAN_OPTIONS=print_stacktrace=1 REMOTE_ROUNDS=20)
 ALLCFLAGS = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-unused-parameter -pthread -Icriu-lite -I. -I$(BUILD) \
             $(shell pkg-config --cflags $(PKGS)) $(SANFLAGS) $(CFLAGS)
