@@ -109,8 +109,11 @@ static int take_some(struct restore_ctx *ctx, const struct held_lock *k,
  */
 int restore_locks(struct restore_ctx *ctx)
 {
-	const struct held_lock *k = ctx->tree->locks, *end = k + ctx->tree->nr_locks;
+	const struct held_lock *k = ctx->tree->locks, *end;
 
+	if (!k)
+		return 0;
+	end = k + ctx->tree->nr_locks;
 	while (k < end) {
 		const struct held_lock *stop = k;
 		size_t n;
