@@ -56,6 +56,8 @@ struct dump_shmem {
 	struct dump_shmem *next;
 };
 
+struct dump_tcp;
+
 #define NR_NAMESPACES 8
 
 #define RESCUE_MAX 64 /* tasks seen to in one try */
@@ -92,6 +94,7 @@ struct dump_ctx {
 	bool committed;       /* there is an image now, so they stay */
 	pid_t guardian;       /* 0: none */
 	int guardian_sock;
+	struct dump_tcp *tcp;        /* dump/files_tcp.c's own */
 	uint32_t guardian_ticket;    /* the last that was given */
 	ino_t own_ns[NR_NAMESPACES]; /* this program's namespaces; 0: not known */
 	bool seccomp_suspended;      /* PTRACE_O_SUSPEND_SECCOMP is in force */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "dump/files_tcp.h"
 #include "dump/guardian.h"
 #include "dump/tasks.h"
 #include "image/image.h"
@@ -94,6 +95,8 @@ static int stage_finish_files(struct dump_ctx *ctx)
 	ctx->write = write && report_count(ctx->report) == ctx->causes_before;
 	ret = dump_files_finish(ctx);
 	ctx->write = write;
+	if (!ret && ctx->images)
+		ret = tcp_rules_check(ctx);
 	return ret;
 }
 
@@ -114,6 +117,8 @@ static int stage_pages(struct dump_ctx *ctx)
 
 static int stage_thaw(struct dump_ctx *ctx)
 {
+	if (ctx->opts->final != DUMP_KILL)
+		tcp_let_go(ctx);
 	if (ctx->opts->final == DUMP_LEAVE_RUNNING)
 		dump_thaw(ctx);
 	return 0;
@@ -140,6 +145,7 @@ static int stage_end(struct dump_ctx *ctx)
 {
 	switch (ctx->opts->final) {
 	case DUMP_KILL:
+		tcp_kept(ctx);
 		return dump_kill(ctx);
 	case DUMP_LEAVE_STOPPED:
 		return dump_stop(ctx);
@@ -162,6 +168,7 @@ static const struct stage stages[] = {
 	{ "files, second look", stage_finish_files, NULL, FOR_BOTH },
 	{ "blockers", stage_blockers, NULL, FOR_BOTH },
 	{ "pages", stage_pages, NULL, FOR_BOTH },
+	{ "connections", tcp_hold, tcp_let_go, FOR_IMAGES },
 	{ "thaw", stage_thaw, NULL, FOR_IMAGES },
 	{ "images", dump_write, NULL, FOR_IMAGES },
 	{ "commit", stage_commit, NULL, FOR_IMAGES },

@@ -12,6 +12,7 @@
 
 struct pstree;
 struct report;
+struct tcp_rule;
 
 enum dump_final { DUMP_KILL, DUMP_LEAVE_RUNNING, DUMP_LEAVE_STOPPED };
 
@@ -22,6 +23,10 @@ struct dump_opts {
 	enum dump_final final;
 	bool shell_job;
 	bool tcp_established, file_locks, link_remap, ext_unix_sk, evasive_devices;
+	bool tcp_close, skip_in_flight;
+	unsigned network_lock;            /* enum net_lock */
+	const struct tcp_rule *tcp_rules; /* what is said of single connections */
+	size_t nr_tcp_rules;
 	uint64_t ghost_limit; /* bytes; 0 is the default */
 	bool force_irmap;     /* look for the names of what is watched, in these places too: */
 	const char *const *irmap_paths;

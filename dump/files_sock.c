@@ -124,9 +124,10 @@ static int fresh_socket(int fd)
 static void dump_extra(struct dump_ctx *ctx, int fd, SkOptsEntry *o)
 {
 	cleanup_close int fresh = fresh_socket(fd);
-	uint32_t domain = 0;
+	uint32_t domain = 0, type = 0;
 
 	sock_opt(fd, SOL_SOCKET, SO_DOMAIN, &domain);
+	sock_opt(fd, SOL_SOCKET, SO_TYPE, &type);
 	for (size_t i = 0; i < nr_sockopt_rows && fresh >= 0; i++) {
 		const struct sockopt_row *row = &sockopt_rows[i];
 		uint8_t a[SOCKOPT_MAX] = { 0 }, b[SOCKOPT_MAX] = { 0 };
@@ -134,6 +135,7 @@ static void dump_extra(struct dump_ctx *ctx, int fd, SkOptsEntry *o)
 		SkExtraOpt *x;
 
 		if (!(row->families & sockopt_family((int)domain)) ||
+		    (row->families & SOCKOPT_DGRAM && type == SOCK_STREAM) ||
 		    getsockopt(fd, row->level, row->name, a, &na) < 0 ||
 		    getsockopt(fresh, row->level, row->name, b, &nb) < 0 ||
 		    (na == nb && !memcmp(a, b, na)))

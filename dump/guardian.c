@@ -1,11 +1,15 @@
 /*
  * guardian - a process in a session of its own that outlives the tool. Tasks
- * find back to their own registers without help; what a tool that was killed
- * leaves in them, the work area and the bytes in the vdso, is taken out by the
- * guardian. The journal is a socket: a pid when remote calls begin in a task,
- * its negative when they have ended, end of file when the tool has gone. Names
- * that files get for a restore are in it too, until there is an image, and
- * sockets with an option that is to be set back, as descriptors.
+ * find back to their own registers without help; what else a tool that was
+ * killed leaves is taken back by the guardian: its work area and its bytes in
+ * the vdso of tasks, names that files got for a restore, repair mode and peek
+ * offsets of sockets, and the table that holds connections back. What there is
+ * to take back comes as messages, each before the change it is about; sockets
+ * come along with theirs, also those of which some other option is changed. When no more can come
+ * the tool has gone.
+ *
+ * From NOTE_KILL on there is an image, and the tree must not live on beside
+ * it: the guardian finishes the killing, and the table stays.
  */
 #include "dump/guardian.h"
 
@@ -13,41 +17,35 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kernel/net_undo.h"
 #include "lib/fdpass.h"
 
 /* How often a task that is still on its way home is looked after again, every 10 ms. */
 #define TRIES 500
 
-/* The tasks with remote calls under way. */
-struct open_tasks {
-	pid_t *pids;
-	size_t n, room;
+enum note_kind {
+	NOTE_CALLS,    /* remote calls begin in a task */
+	NOTE_CALLED,   /* they have ended */
+	NOTE_NAME,     /* a file is about to get a name */
+	NOTE_HELD,     /* an option of a socket is about to be changed */
+	NOTE_FREED,    /* it has its value again */
+	NOTE_SOCKETS,  /* these are about to be in repair mode */
+	NOTE_TABLE,    /* this one is about to be made */
+	NOTE_RELEASED, /* sockets and table are as they were */
+	NOTE_TASKS,    /* pidfds of the tree */
+	NOTE_KILL,     /* these are to end, whatever happens */
 };
-
-static void note(struct open_tasks *t, pid_t pid)
-{
-	if (pid < 0) {
-		for (size_t i = 0; i < t->n; i++)
-			if (t->pids[i] == -pid)
-				t->pids[i--] = t->pids[--t->n];
-		return;
-	}
-	if (t->n == t->room) {
-		t->room = t->room ? 2 * t->room : 64;
-		t->pids = realloc(t->pids, t->room * sizeof(*t->pids));
-		if (!t->pids)
-			abort();
-	}
-	t->pids[t->n++] = pid;
-}
 
 /* A file with a name for a restore. */
 struct name {
@@ -63,33 +61,131 @@ struct held {
 	int level, option, value;
 };
 
-/* One message of the journal; its length depends on what it says. */
-struct entry {
-	enum { NOTE_TASK, NOTE_NAME, NOTE_HELD, NOTE_FREED } what;
+struct note {
+	enum note_kind kind;
 	union {
 		pid_t pid;
-		struct name name;
-		struct held held;
 		uint32_t ticket;
+		struct held held;
+		struct name name;
+		struct net_undo_sock socks[FD_MSG_MAX];
+		char table[NFTLOCK_NAME_MAX];
 	};
 };
 
-#define ENTRY_SIZE(field) (offsetof(struct entry, field) + sizeof(((struct entry *)NULL)->field))
+#define NOTE_SIZE(field) (offsetof(struct note, field) + sizeof(((struct note *)NULL)->field))
 
-struct journal {
-	struct open_tasks open;
+/* What the guardian has been told. */
+struct guard {
+	pid_t *open; /* tasks with remote calls under way */
+	size_t nr_open;
 	struct name *names;
 	size_t nr_names;
 	struct held *held;
 	size_t nr_held, room_held;
+	struct net_undo_sock *socks;
+	size_t nr_socks;
+	int *tasks; /* pidfds */
+	size_t nr_tasks;
+	struct net_undo net;
+	bool kill;
 };
 
-static void note_name(struct journal *j, const struct name *name)
+static void *grow(void *old, size_t n, size_t size)
 {
-	j->names = realloc(j->names, (j->nr_names + 1) * sizeof(*j->names));
-	if (!j->names)
+	void *p = realloc(old, n * size);
+
+	if (!p)
 		abort();
-	j->names[j->nr_names++] = *name;
+	return p;
+}
+
+static void note_task(struct guard *g, pid_t pid, bool begins)
+{
+	if (begins) {
+		g->open = grow(g->open, g->nr_open + 1, sizeof(*g->open));
+		g->open[g->nr_open++] = pid;
+		return;
+	}
+	for (size_t i = 0; i < g->nr_open; i++)
+		if (g->open[i] == pid)
+			g->open[i--] = g->open[--g->nr_open];
+}
+
+static void note_held(struct guard *g, const struct held *held, int fd)
+{
+	if (g->nr_held == g->room_held) {
+		g->room_held = g->room_held ? 2 * g->room_held : 64;
+		g->held = grow(g->held, g->room_held, sizeof(*g->held));
+	}
+	g->held[g->nr_held] = *held;
+	g->held[g->nr_held++].fd = fd;
+}
+
+static void note_freed(struct guard *g, uint32_t ticket)
+{
+	for (size_t i = g->nr_held; i-- > 0;) {
+		if (g->held[i].ticket != ticket)
+			continue;
+		close(g->held[i].fd);
+		memmove(&g->held[i], &g->held[i + 1], (--g->nr_held - i) * sizeof(*g->held));
+		return;
+	}
+}
+
+static void note_sockets(struct guard *g, const struct note *note, const int *fds, size_t n)
+{
+	g->socks = grow(g->socks, g->nr_socks + n, sizeof(*g->socks));
+	for (size_t i = 0; i < n; i++) {
+		g->socks[g->nr_socks] = note->socks[i];
+		g->socks[g->nr_socks++].fd = fds[i];
+	}
+}
+
+static void forget_sockets(struct guard *g)
+{
+	for (size_t i = 0; i < g->nr_socks; i++)
+		close(g->socks[i].fd);
+	g->nr_socks = 0;
+	g->net.table[0] = 0;
+}
+
+static void take_note(struct guard *g, const struct note *note, const int *fds, size_t n)
+{
+	switch (note->kind) {
+	case NOTE_CALLS:
+	case NOTE_CALLED:
+		note_task(g, note->pid, note->kind == NOTE_CALLS);
+		break;
+	case NOTE_NAME:
+		g->names = grow(g->names, g->nr_names + 1, sizeof(*g->names));
+		g->names[g->nr_names++] = note->name;
+		break;
+	case NOTE_HELD:
+		if (n)
+			note_held(g, &note->held, fds[0]);
+		break;
+	case NOTE_FREED:
+		note_freed(g, note->ticket);
+		break;
+	case NOTE_SOCKETS:
+		note_sockets(g, note, fds, n);
+		break;
+	case NOTE_TABLE:
+		memcpy(g->net.table, note->table, sizeof(g->net.table));
+		break;
+	case NOTE_RELEASED:
+		forget_sockets(g);
+		break;
+	case NOTE_TASKS:
+		g->tasks = grow(g->tasks, g->nr_tasks + n, sizeof(*g->tasks));
+		memcpy(g->tasks + g->nr_tasks, fds, n * sizeof(*fds));
+		g->nr_tasks += n;
+		break;
+	case NOTE_KILL:
+		g->kill = true;
+		break;
+	}
 }
 
 static void remove_name(const struct name *name)
@@ -100,85 +196,66 @@ static void remove_name(const struct name *name)
 		unlink(name->path);
 }
 
-static void note_held(struct journal *j, const struct held *held, int fd)
+/* The last change first. */
+static void reset_options(struct guard *g)
 {
-	if (j->nr_held == j->room_held) {
-		j->room_held = j->room_held ? 2 * j->room_held : 64;
-		j->held = realloc(j->held, j->room_held * sizeof(*j->held));
-		if (!j->held)
-			abort();
+	while (g->nr_held) {
+		const struct held *h = &g->held[--g->nr_held];
+
+		setsockopt(h->fd, h->level, h->option, &h->value, sizeof(h->value));
+		close(h->fd);
 	}
-	j->held[j->nr_held] = *held;
-	j->held[j->nr_held++].fd = fd;
 }
 
-static void note_freed(struct journal *j, uint32_t ticket)
+static void end_network(struct guard *g)
 {
-	for (size_t i = j->nr_held; i-- > 0;) {
-		if (j->held[i].ticket != ticket)
-			continue;
-		close(j->held[i].fd);
-		memmove(&j->held[i], &j->held[i + 1], (--j->nr_held - i) * sizeof(*j->held));
+	int ret = 0;
+
+	for (size_t i = 0; g->kill && i < g->nr_tasks; i++)
+		syscall(SYS_pidfd_send_signal, g->tasks[i], SIGKILL, NULL, 0);
+	for (size_t i = 0; !g->kill && i < g->nr_socks; i++)
+		net_undo_release(&g->socks[i]);
+	if (!g->net.table[0])
 		return;
-	}
-}
-
-/* False at the end of the journal. */
-static bool read_entry(struct journal *j, int sock)
-{
-	struct entry e;
-	size_t len, n;
-	int fd = -1;
-
-	if (fd_recv_msg(sock, &e, sizeof(e), &len, &fd, 1, &n, 0) < 0)
-		return false;
-	if (e.what == NOTE_TASK)
-		note(&j->open, e.pid);
-	else if (e.what == NOTE_NAME)
-		note_name(j, &e.name);
-	else if (e.what == NOTE_HELD && n)
-		note_held(j, &e.held, fd);
-	else if (e.what == NOTE_FREED)
-		note_freed(j, e.ticket);
-	return true;
+	if (!g->kill)
+		ret = nftlock_delete(g->net.table);
+	/* Whoever comes later may have more luck. */
+	g->net.written = ret == 0 || ret == -ENOENT;
+	net_undo_remove(&g->net);
 }
 
 static void guardian_main(int sock, int images_fd)
 {
-	struct journal j = { 0 };
+	struct guard g = { 0 };
+	int fds[FD_MSG_MAX];
+	struct rlimit lim;
+	struct note note;
 	sigset_t all;
+	size_t n, len;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	setsid();
 	prctl(PR_SET_NAME, GUARDIAN_NAME);
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
+		lim.rlim_cur = lim.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &lim);
+	}
 	sock = fcntl(sock, F_DUPFD, 2);
 	dup2(images_fd, 1);
 	dup2(sock, 0);
 	close_range(2, ~0U, 0);
-	while (read_entry(&j, 0))
-		;
-	/* The last change first. */
-	while (j.nr_held) {
-		const struct held *h = &j.held[--j.nr_held];
-
-		setsockopt(h->fd, h->level, h->option, &h->value, sizeof(h->value));
-		close(h->fd);
-	}
+	while (fd_recv_msg(0, &note, sizeof(note), &len, fds, FD_MSG_MAX, &n, 0) == 0)
+		take_note(&g, &note, fds, n);
+	end_network(&g);
+	reset_options(&g);
 	/* An image that is complete refers to them. */
-	while (j.nr_names && faccessat(1, "inventory.img", F_OK, 0) < 0)
-		remove_name(&j.names[--j.nr_names]);
-	for (size_t i = 0; i < j.open.n; i++)
-		for (int n = 0; n < TRIES && remote_rescue(j.open.pids[i]) < 0; n++)
+	while (g.nr_names && faccessat(1, "inventory.img", F_OK, 0) < 0)
+		remove_name(&g.names[--g.nr_names]);
+	for (size_t i = 0; i < g.nr_open; i++)
+		for (int k = 0; k < TRIES && remote_rescue(g.open[i]) < 0; k++)
 			usleep(10000);
 	_exit(0);
-}
-
-static int tell(struct dump_ctx *ctx, const struct entry *e, size_t len, const int *fd)
-{
-	if (ctx->guardian <= 0)
-		return 0;
-	return fd_send_msg(ctx->guardian_sock, e, len, fd, fd ? 1 : 0, 0);
 }
 
 /**
@@ -193,7 +270,7 @@ int dump_guardian_start(struct dump_ctx *ctx)
 
 	ctx->guardian_sock = -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p) < 0)
-		return fail(ctx->report, "guardian", errno, "socket of the guardian process");
+		return fail(ctx->report, "guardian", errno, "socket for the guardian process");
 	ctx->guardian = fork();
 	if (ctx->guardian == 0) {
 		close(p[1]);
@@ -208,6 +285,18 @@ int dump_guardian_start(struct dump_ctx *ctx)
 	return 0;
 }
 
+static int tell(struct dump_ctx *ctx, const struct note *note, size_t len, const int *fds, size_t n)
+{
+	int ret;
+
+	if (ctx->guardian <= 0)
+		return 0;
+	ret = fd_send_msg(ctx->guardian_sock, note, len, fds, n, 0);
+	if (ret < 0)
+		log_warn(ctx->report, "the guardian process is gone");
+	return ret;
+}
+
 /**
  * dump_guardian_note - remote calls begin or have ended in a task
  * @ctx: the dump
@@ -215,10 +304,10 @@ int dump_guardian_start(struct dump_ctx *ctx)
  */
 void dump_guardian_note(struct dump_ctx *ctx, pid_t pid)
 {
-	struct entry e = { .what = NOTE_TASK, .pid = pid };
+	const struct note note = { .kind = pid > 0 ? NOTE_CALLS : NOTE_CALLED,
+				   .pid = pid > 0 ? pid : -pid };
 
-	if (tell(ctx, &e, ENTRY_SIZE(pid), NULL) < 0)
-		log_warn(ctx->report, "the guardian process is gone");
+	tell(ctx, &note, NOTE_SIZE(pid), NULL, 0);
 }
 
 /**
@@ -230,13 +319,10 @@ void dump_guardian_note(struct dump_ctx *ctx, pid_t pid)
  */
 void dump_guardian_name(struct dump_ctx *ctx, const char *path, dev_t dev, ino_t ino)
 {
-	struct entry e = { .what = NOTE_NAME };
+	struct note note = { .kind = NOTE_NAME, .name = { .dev = dev, .ino = ino } };
 
-	e.name.dev = dev;
-	e.name.ino = ino;
-	memcpy(e.name.path, path, strlen(path) + 1);
-	if (tell(ctx, &e, ENTRY_SIZE(name), NULL) < 0)
-		log_warn(ctx->report, "the guardian process is gone");
+	memcpy(note.name.path, path, strlen(path) + 1);
+	tell(ctx, &note, NOTE_SIZE(name), NULL, 0);
 }
 
 /**
@@ -254,17 +340,17 @@ void dump_guardian_name(struct dump_ctx *ctx, const char *path, dev_t dev, ino_t
  */
 int dump_guardian_hold(struct dump_ctx *ctx, int fd, int level, int option, int value)
 {
-	struct entry e = { .what = NOTE_HELD,
-			   .held = { .level = level, .option = option, .value = value } };
+	struct note note = { .kind = NOTE_HELD,
+			     .held = { .level = level, .option = option, .value = value } };
 	int ret;
 
 	if (ctx->guardian <= 0)
 		return 0;
-	e.held.ticket = ++ctx->guardian_ticket;
-	ret = tell(ctx, &e, ENTRY_SIZE(held), &fd);
+	note.held.ticket = ++ctx->guardian_ticket;
+	ret = tell(ctx, &note, NOTE_SIZE(held), &fd, 1);
 	if (ret < 0)
 		return fail(ctx->report, "guardian", -ret, "tell the guardian process");
-	return (int)e.held.ticket;
+	return (int)note.held.ticket;
 }
 
 /**
@@ -274,10 +360,78 @@ int dump_guardian_hold(struct dump_ctx *ctx, int fd, int level, int option, int 
  */
 void dump_guardian_free(struct dump_ctx *ctx, int ticket)
 {
-	struct entry e = { .what = NOTE_FREED, .ticket = (uint32_t)ticket };
+	struct note note = { .kind = NOTE_FREED, .ticket = (uint32_t)ticket };
 
 	if (ticket > 0)
-		tell(ctx, &e, ENTRY_SIZE(ticket), NULL);
+		tell(ctx, &note, NOTE_SIZE(ticket), NULL, 0);
+}
+
+/**
+ * dump_guardian_sockets - sockets are about to be in repair mode, a table to be made
+ * @ctx: the dump
+ * @u: which ones
+ *
+ * Return: 0 or -errno, recorded: without a guardian nothing may be changed.
+ */
+int dump_guardian_sockets(struct dump_ctx *ctx, const struct net_undo *u)
+{
+	struct note note = { .kind = NOTE_TABLE };
+	int fds[FD_MSG_MAX], ret;
+	size_t n = 0;
+
+	memcpy(note.table, u->table, sizeof(note.table));
+	ret = tell(ctx, &note, NOTE_SIZE(table), NULL, 0);
+	note.kind = NOTE_SOCKETS;
+	for (size_t i = 0; i < u->nr_socks && !ret; i++) {
+		note.socks[n] = *u->socks[i];
+		fds[n++] = u->socks[i]->fd;
+		if (n < FD_MSG_MAX && i + 1 < u->nr_socks)
+			continue;
+		ret = tell(ctx, &note, offsetof(struct note, socks) + n * sizeof(*note.socks), fds,
+			   n);
+		n = 0;
+	}
+	if (ret)
+		return fail(ctx->report, "guardian", -ret,
+			    "hand %zu sockets to the guardian process", u->nr_socks);
+	return 0;
+}
+
+/**
+ * dump_guardian_released - the sockets are as they were
+ * @ctx: the dump
+ */
+void dump_guardian_released(struct dump_ctx *ctx)
+{
+	const struct note note = { .kind = NOTE_RELEASED };
+
+	tell(ctx, &note, NOTE_SIZE(kind), NULL, 0);
+}
+
+/**
+ * dump_guardian_kill - the tree is to end from here on, whoever does it
+ * @ctx: the dump; its images are complete
+ */
+void dump_guardian_kill(struct dump_ctx *ctx)
+{
+	struct note note = { .kind = NOTE_TASKS };
+	struct pstree_item *it;
+	int fds[FD_MSG_MAX];
+	size_t n = 0;
+
+	list_for_each(it, &ctx->tree->items, list) {
+		if (!item_alive(it))
+			continue;
+		fds[n++] = it->dump->pidfd;
+		if (n < FD_MSG_MAX)
+			continue;
+		tell(ctx, &note, NOTE_SIZE(kind), fds, n);
+		n = 0;
+	}
+	if (n)
+		tell(ctx, &note, NOTE_SIZE(kind), fds, n);
+	note.kind = NOTE_KILL;
+	tell(ctx, &note, NOTE_SIZE(kind), NULL, 0);
 }
 
 /**

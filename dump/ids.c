@@ -104,13 +104,16 @@ int ids_collect(struct dump_ctx *ctx)
 
 /**
  * ids_inventory - what is said of the tree as a whole
- * @ctx: the dump
+ * @ctx: the dump; a second call changes nothing
  */
 void ids_inventory(struct dump_ctx *ctx)
 {
-	InventoryEntry *inv = arena_new_of(ctx->arena, InventoryEntry);
+	InventoryEntry *inv;
 	unsigned char id[16];
 
+	if (ctx->tree->inventory)
+		return;
+	inv = arena_new_of(ctx->arena, InventoryEntry);
 	inventory_entry__init(inv);
 	inv->img_version = 2;
 	inv->has_fdinfo_per_id = 1;

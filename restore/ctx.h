@@ -44,6 +44,7 @@ struct restore_shared {
 	atomic_uint waiting; /* tasks asleep in the engine */
 	size_t nr_tasks, nr_fles, nr_fds;
 	atomic_uint *phase;    /* enum restore_phase by restore_task.index */
+	atomic_bool own_table; /* connections are held back by a table that we have made */
 	atomic_bool committed; /* the tree runs: nobody may undo the restore any more */
 	atomic_uchar *stage;   /* enum fle_stage by fle.index */
 };
@@ -68,6 +69,7 @@ struct restore_task {
 };
 
 struct cow_range;
+struct restore_net;
 struct outside;
 
 struct restore_ctx {
@@ -83,6 +85,7 @@ struct restore_ctx {
 	struct outside *outside;       /* restore/outside.c's own */
 	struct caps *own_caps; /* creds.c's own: what tasks begin with, and the securebits */
 	uint32_t own_secbits;
+	struct restore_net *net; /* restore/network.c's own */
 	struct cow_range *kept; /* restore/cow.c's own, shared with all tasks */
 	size_t nr_kept;
 	SeccompEntry *seccomp; /* seccomp.img, or NULL */

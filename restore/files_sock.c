@@ -121,6 +121,24 @@ static int set_flags(struct file_desc *d, int fd, const SkOptsEntry *o)
 }
 
 /**
+ * sock_restore_buffers - set the sizes of the buffers, and whether they are fixed
+ * @d: its description
+ * @fd: the socket
+ * @o: the options
+ *
+ * Return: 0, or -1, recorded.
+ */
+int sock_restore_buffers(struct file_desc *d, int fd, const SkOptsEntry *o)
+{
+	if (set_buf(d, fd, SO_SNDBUF, SO_SNDBUFFORCE, o->so_sndbuf) < 0 ||
+	    set_buf(d, fd, SO_RCVBUF, SO_RCVBUFFORCE, o->so_rcvbuf) < 0 ||
+	    (o->has_so_buf_lock &&
+	     sock_set(d, fd, SOL_SOCKET, SO_BUF_LOCK, o->so_buf_lock, "SO_BUF_LOCK") < 0))
+		return -1;
+	return 0;
+}
+
+/**
  * sock_restore_opts - set the options of a socket
  * @d: its description
  * @fd: the socket
@@ -130,10 +148,7 @@ static int set_flags(struct file_desc *d, int fd, const SkOptsEntry *o)
  */
 int sock_restore_opts(struct file_desc *d, int fd, const SkOptsEntry *o)
 {
-	if (set_buf(d, fd, SO_SNDBUF, SO_SNDBUFFORCE, o->so_sndbuf) < 0 ||
-	    set_buf(d, fd, SO_RCVBUF, SO_RCVBUFFORCE, o->so_rcvbuf) < 0 ||
-	    (o->has_so_buf_lock &&
-	     sock_set(d, fd, SOL_SOCKET, SO_BUF_LOCK, o->so_buf_lock, "SO_BUF_LOCK") < 0) ||
+	if (sock_restore_buffers(d, fd, o) < 0 ||
 	    set_time(d, fd, SO_SNDTIMEO, o->so_snd_tmo_sec, o->so_snd_tmo_usec) < 0 ||
 	    set_time(d, fd, SO_RCVTIMEO, o->so_rcv_tmo_sec, o->so_rcv_tmo_usec) < 0)
 		return -1;

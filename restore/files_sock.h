@@ -8,6 +8,7 @@
 #include "proto/sk-opts.pb-c.h"
 
 int sock_restore_opts(struct file_desc *d, int fd, const SkOptsEntry *o);
+int sock_restore_buffers(struct file_desc *d, int fd, const SkOptsEntry *o);
 int sock_set(struct file_desc *d, int fd, int level, int name, uint32_t val, const char *what);
 
 #endif

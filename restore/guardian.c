@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 
 #include "base/fd.h"
+#include "restore/network.h"
 
 /* Start time of a process in clock ticks since boot; 0 if it is not there. */
 static unsigned long long start_time(pid_t pid)
@@ -73,8 +74,10 @@ static void guardian_main(struct restore_ctx *ctx, int tool_fd)
 	close_range(p.fd ? (unsigned)p.fd + 1 : 1, ~0U, 0);
 	while (poll(&p, 1, -1) < 0 && errno == EINTR)
 		;
-	if (atomic_load(&ctx->shared->committed))
+	if (atomic_load(&ctx->shared->committed)) {
+		network_rescue(ctx);
 		_exit(0);
+	}
 	/* Tasks on their way into life look at this first, so nobody is missed in the end. */
 	restore_abort(ctx);
 	for (int i = 0; i < 50; i++) {
@@ -84,6 +87,7 @@ static void guardian_main(struct restore_ctx *ctx, int tool_fd)
 			restore_end_task(ctx, it);
 		usleep(10000);
 	}
+	network_rescue(ctx);
 	_exit(0);
 }
 

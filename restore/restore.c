@@ -16,6 +16,7 @@
 #include "restore/ctx.h"
 #include "restore/cow.h"
 #include "restore/engine.h"
+#include "restore/network.h"
 #include "restore/seccomp.h"
 
 #define DEFAULT_TIMEOUT 10 /* seconds, as the option's */
@@ -151,7 +152,9 @@ static const struct {
 	{ "prepare", stage_prepare, undo_prepare },
 	{ "shared memory", stage_shmem, undo_shmem },
 	{ "shared pages", cow_plan, cow_free },
+	{ "connections", network_plan, NULL },
 	{ "guardian", restore_guardian_start, restore_guardian_stop },
+	{ "network lock", network_lock, network_unlock },
 	{ "fork", restore_fork, restore_kill },
 	{ "gone processes", file_gone_end, NULL },
 	{ "seize", restore_seize, NULL },
@@ -161,6 +164,7 @@ static const struct {
 	{ "threads", restore_threads, NULL },
 	{ "owners of signals", restore_owners, NULL },
 	{ "disarm", restore_disarm, NULL },
+	{ "options of connections", network_settle, NULL },
 	{ "verify", stage_verify, NULL },
 	{ "scripts", stage_post_restore, NULL },
 	{ "event queues", file_queues_empty, NULL },

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 struct pstree;
+struct tcp_rule;
 struct report;
 
 /* One request. */
@@ -41,6 +42,10 @@ struct restore_opts {
 	size_t nr_maps;
 	const char *const *externals; /* --external: dev[NAME]:PATH and the like */
 	size_t nr_externals;
+	bool tcp_close;
+	unsigned network_lock;            /* enum net_lock */
+	const struct tcp_rule *tcp_rules; /* what is said of single connections */
+	size_t nr_tcp_rules;
 	unsigned timeout; /* seconds; 0 is the default of 10 */
 	/* Called with the loaded model before the first process is made; -errno ends it all. */
 	int (*admit)(void *arg, struct pstree *image);

@@ -11,6 +11,7 @@
 
 #include "kernel/ptrace.h"
 #include "restore/arch.h"
+#include "restore/network.h"
 
 static int seize_task(struct restore_ctx *ctx, struct pstree_item *it)
 {
@@ -181,6 +182,7 @@ int restore_release(struct restore_ctx *ctx)
 	if (ret < 0)
 		return ret;
 	atomic_store(&ctx->shared->committed, true);
+	network_release(ctx);
 	restore_guardian_end(ctx);
 	return each_thread(ctx, let_go);
 }

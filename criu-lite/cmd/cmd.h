@@ -78,4 +78,9 @@ int verify_tree(struct cmd *c, struct pstree *image);
 int source_state(struct cmd *c, const char *what, struct json_object **out);
 int source_outline(struct cmd *c, const char *what, struct json_object **out);
 
+/* network.c */
+struct tcp_rule;
+int tcp_rules_parse(struct cmd *c, struct tcp_rule **rules);
+unsigned network_lock_method(const struct cmd *c);
+
 #endif

@@ -48,6 +48,10 @@ int cmd_dump(struct cmd *c)
 					    : DUMP_KILL,
 		.shell_job = o->shell_job,
 		.tcp_established = o->tcp_established,
+		.tcp_close = o->tcp_close,
+		.skip_in_flight = o->skip_in_flight,
+		.network_lock = network_lock_method(c),
+		.nr_tcp_rules = o->tcp_rules.n,
 		.file_locks = o->file_locks,
 		.link_remap = o->link_remap,
 		.force_irmap = o->force_irmap,
@@ -63,12 +67,16 @@ int cmd_dump(struct cmd *c)
 		.action = on_action,
 		.arg = &run,
 	};
+	struct tcp_rule *rules;
 	int ret;
 
 	c->pid = opts.pid;
 	ret = session_open(c, "dump.log");
+	if (!ret)
+		ret = tcp_rules_parse(c, &rules);
 	if (ret < 0)
 		return ret;
+	opts.tcp_rules = rules;
 	opts.images_fd = c->images_fd;
 	progress_start(&run.bar, "dump");
 	ret = dump_tree(&opts, c->r, &stats);

@@ -71,6 +71,10 @@ const struct option_row option_rows[] = {
 	VALUE("stop", 0, OPT_TEXT, "SIGNAL", stop, UPGRADE, "what ends the old program then, or none (default: TERM)"),
 
 	FLAG("tcp-established", 0, tcp_established, RUNS, "permit established TCP connections"),
+	FLAG("tcp-close", 0, tcp_close, RUNS, "let TCP connections come back closed"),
+	FLAG("skip-in-flight", 0, skip_in_flight, RUNS, "lose TCP connections that are being opened or wait to be accepted"),
+	VALUE("tcp", 0, OPT_LIST, "PID:FD=POLICY", tcp_rules, RUNS, "one TCP connection: repair, close or fail (repeatable)"),
+	{ .name = "network-lock", .type = OPT_WORD, .arg = "METHOD", FIELD(network_lock), .verbs = RUNS, .words = " nftables iptables skip ", .help = "how TCP connections are held back: nftables (iptables means the same) or skip, which leaves it to you" },
 	FLAG("file-locks", 'l', file_locks, RUNS, "permit file locks"),
 	FLAG("link-remap", 0, link_remap, RUNS, "permit names for files whose own was deleted; they go at the restore"),
 	FLAG("force-irmap", 0, force_irmap, RUNS, "look for the names of what inotify and fanotify watch"),
@@ -85,7 +89,6 @@ const struct option_row option_rows[] = {
 	FLAG("unprivileged", 0, permitted, VERB_ALL, "permit to run without root, as is always done"),
 	FLAG("weak-sysctls", 0, permitted, RESTORE, "permit missing sysctls"),
 	WORD("manage-cgroups", "[MODE]", " ignore none ", "restoring control groups", RUNS, "ignore or none: control groups stay as they are"),
-	WORD("network-lock", "METHOD", " nftables iptables skip ", NULL, RUNS, "nftables, iptables or skip"),
 	WORD("pre-dump-mode", "MODE", " splice read ", NULL, DUMP, "splice or read; has no effect on a dump"),
 	WORD("file-validation", "METHOD", " buildid ", "comparing files by size only", RESTORE, "buildid: how files are compared"),
 

@@ -200,8 +200,11 @@ int option_apply(struct options *o, struct report *r, const struct option_row *r
 	if (row->type == OPT_WORD) {
 		if (!arg)
 			arg = "soft"; /* what --manage-cgroups means by itself */
-		if (word_in(row->words, arg))
+		if (word_in(row->words, arg)) {
+			if (row->field)
+				*(const char **)((char *)o + row->field) = arg;
 			return 0;
+		}
 		if (row->lacks)
 			return refuse(r, row, arg, where);
 		return fail(r, "option-value", 0, "%s--%s: '%s' is not one of%s", where, row->name,

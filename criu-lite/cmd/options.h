@@ -44,13 +44,15 @@ struct options {
 	unsigned max_clients, max_requests, time_limit; /* of the service; 0 is the default */
 	uint64_t memory_limit;                          /* bytes; 0: none */
 	int status_fd, close_fd;                        /* -1 without */
-	struct option_list irmap_paths, scripts, externals, inherits, maps;
+	struct option_list irmap_paths, scripts, externals, inherits, maps, tcp_rules;
 	uint64_t ghost_limit; /* bytes; 0 is the default */
 	const char *feature;
 	unsigned old_pid; /* of upgrade */
 	const char *fds, *hand, *ready, *stop;
 
 	bool shell_job, leave_running, leave_stopped, detach, sibling, daemon;
+	bool tcp_close, skip_in_flight;
+	const char *network_lock; /* NULL: the default */
 	bool tcp_established, file_locks, link_remap, force_irmap, ext_unix_sk, evasive_devices;
 	bool display_stats, json, exit_codes, verify, tap, extra, experimental, all;
 	bool permitted; /* where options go that permit what is done in any case */

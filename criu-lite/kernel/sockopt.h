@@ -18,6 +18,7 @@ struct sockopt_row {
 #define SOCKOPT_INET 1
 #define SOCKOPT_INET6 2
 #define SOCKOPT_UNIX 4
+#define SOCKOPT_DGRAM 128 /* means nothing on a stream, and cannot be set there */
 
 extern const struct sockopt_row sockopt_rows[];
 extern const size_t nr_sockopt_rows;

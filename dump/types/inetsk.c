@@ -1,9 +1,9 @@
 /*
- * inetsk - dump of TCP and UDP sockets: listening ones, and those that are
- * not connected; UDP sockets also with a peer. A TCP connection is a blocker.
- * The other half is restore/types/inetsk.c.
+ * inetsk - dump of TCP and UDP sockets; what is special about TCP is in
+ * dump/files_tcp.c. The other half is restore/types/inetsk.c.
  */
 #include "dump/files_sock.h"
+#include "dump/files_tcp.h"
 
 #include <errno.h>
 #include <net/if.h>
@@ -56,39 +56,15 @@ static int dump_addrs(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntr
 
 	if (getsockname(fi->local, &src.sa, &len) < 0)
 		return file_blocker(ctx, fi, "sock-name", errno, "getsockname()");
-	len = sizeof(dst);
-	*connected = getpeername(fi->local, &dst.sa, &len) == 0;
+	len = e->family == AF_INET6 ? sizeof(dst.v6) : sizeof(dst.v4);
+	/* Not getpeername(), which no longer tells it of a connection that has ended. */
+	*connected = getsockopt(fi->local, SOL_SOCKET, SO_PEERNAME, &dst, &len) == 0;
 	e->src_addr = put_addr(ctx, &src, (int)e->family, &e->n_src_addr, &e->src_port);
 	e->dst_addr = put_addr(ctx, &dst, (int)e->family, &e->n_dst_addr, &e->dst_port);
 	if (e->family == AF_INET6 && src.v6.sin6_scope_id &&
 	    if_indextoname(src.v6.sin6_scope_id, ifname))
 		e->ifname = arena_strdup(ctx->arena, ifname);
 	return 0;
-}
-
-static int dump_tcp(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntry *e)
-{
-	struct tcp_info info = { 0 };
-	socklen_t len = sizeof(info);
-
-	if (getsockopt(fi->local, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
-		return file_blocker(ctx, fi, "sock-name", errno, "TCP_INFO");
-	e->state = info.tcpi_state;
-	if (info.tcpi_state == TCP_LISTEN) {
-		e->backlog = info.tcpi_sacked;
-		if (info.tcpi_unacked)
-			return file_blocker(ctx, fi, "tcp-in-flight", EBUSY,
-					    "%u connections wait to be accepted on port %u; not "
-					    "supported by this version",
-					    info.tcpi_unacked, e->src_port);
-		return 0;
-	}
-	if (info.tcpi_state == TCP_CLOSE)
-		return 0;
-	return file_blocker(ctx, fi, "tcp-established", EOPNOTSUPP,
-			    "a TCP connection, port %u to port %u: not supported by this version%s",
-			    e->src_port, e->dst_port,
-			    ctx->opts->tcp_established ? "" : ", and needs --tcp-established");
 }
 
 static int dump_udp(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntry *e, bool connected)
@@ -104,6 +80,13 @@ static int dump_udp(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntry 
 			 "pid %d fd %d: datagrams not read yet on UDP port %u are lost",
 			 fi->task->pid, fi->fd, e->src_port);
 	return 0;
+}
+
+static bool is_six(const uint32_t *a)
+{
+	const struct in6_addr *addr = (const struct in6_addr *)a;
+
+	return !IN6_IS_ADDR_UNSPECIFIED(addr) && !IN6_IS_ADDR_V4MAPPED(addr);
 }
 
 static void dump_ip_opts(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntry *e)
@@ -131,24 +114,24 @@ static void dump_ip_opts(struct dump_ctx *ctx, const struct fd_info *fi, InetSkE
 	}
 	if (v6 && sock_opt(fi->local, IPPROTO_IPV6, IPV6_V6ONLY, &v)) {
 		e->has_v6only = 1;
-		e->v6only = v != 0;
+		/* To be bound to an address of IPv6 sets it, to be connected alone does not. */
+		e->v6only = v || is_six(e->src_addr);
 	}
 }
 
 static void dump_tcp_opts(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntry *e)
 {
-	uint32_t cork = 0, nodelay = 0;
-	TcpOptsEntry *o;
+	TcpOptsEntry *o = arena_new_of(ctx->arena, TcpOptsEntry);
+	uint32_t v;
 
-	sock_opt(fi->local, IPPROTO_TCP, TCP_CORK, &cork);
-	sock_opt(fi->local, IPPROTO_TCP, TCP_NODELAY, &nodelay);
-	if (!cork && !nodelay)
-		return;
-	o = arena_new_of(ctx->arena, TcpOptsEntry);
 	tcp_opts_entry__init(o);
-	o->has_cork = o->has_nodelay = 1;
-	o->cork = cork != 0;
-	o->nodelay = nodelay != 0;
+	if (sock_opt(fi->local, IPPROTO_TCP, TCP_CORK, &v) && v)
+		o->has_cork = o->cork = 1;
+	if (sock_opt(fi->local, IPPROTO_TCP, TCP_NODELAY, &v) && v)
+		o->has_nodelay = o->nodelay = 1;
+	o->has_keepcnt = sock_opt(fi->local, IPPROTO_TCP, TCP_KEEPCNT, &o->keepcnt);
+	o->has_keepidle = sock_opt(fi->local, IPPROTO_TCP, TCP_KEEPIDLE, &o->keepidle);
+	o->has_keepintvl = sock_opt(fi->local, IPPROTO_TCP, TCP_KEEPINTVL, &o->keepintvl);
 	e->tcp_opts = o;
 }
 
@@ -166,7 +149,7 @@ static int inetsk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct f
 	sock_opt(fi->local, SOL_SOCKET, SO_PROTOCOL, &e->proto);
 	ret = dump_addrs(ctx, fi, e, &connected);
 	if (!ret)
-		ret = e->proto == IPPROTO_TCP ? dump_tcp(ctx, fi, e)
+		ret = e->proto == IPPROTO_TCP ? tcp_describe(ctx, fi, e)
 					      : dump_udp(ctx, fi, e, connected);
 	if (ret)
 		return ret;
@@ -176,4 +159,14 @@ static int inetsk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct f
 	return sock_dump_opts(ctx, fi, &e->opts);
 }
 
-const struct file_dump_ops inetsk_dump_ops = { .probe = inetsk_probe, .dump = inetsk_dump };
+static int inetsk_finish(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
+{
+	return tcp_decide(ctx, d, fi);
+}
+
+const struct file_dump_ops inetsk_dump_ops = {
+	.probe = inetsk_probe,
+	.dump = inetsk_dump,
+	.finish = inetsk_finish,
+	.keep = true,
+};

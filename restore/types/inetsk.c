@@ -1,8 +1,9 @@
 /*
- * inetsk - restore of TCP and UDP sockets that listen or are not connected,
- * and of UDP sockets with a peer. The other half is dump/types/inetsk.c.
+ * inetsk - restore of TCP and UDP sockets; TCP connections are made by
+ * restore/files_tcp.c. The other half is dump/types/inetsk.c.
  */
 #include "restore/files_sock.h"
+#include "restore/files_tcp.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,33 +14,59 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
-#include "proto/sk-inet.pb-c.h"
+#include "model/tcp_conn.h"
 
-union inet_addr {
-	struct sockaddr sa;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
+/* Sockets of one protocol that are bound to one port, each perhaps by leave of an option. */
+struct port_users {
+	struct file_desc **d;
+	size_t n;
 };
+
+struct inetsk_priv {
+	struct port_users *port; /* NULL: not bound, or a connection */
+	bool bound;
+};
+
+static void share_port(struct pstree *t, struct file_desc *d)
+{
+	const InetSkEntry *e = file_desc_entry(d);
+	const uint64_t key = 1ull << 32 | (uint64_t)(e->proto & 0xff) << 16 | e->src_port;
+	struct inetsk_priv *priv = file_desc_priv(d);
+	struct port_users *u = rfile_seen(t, FILE_KIND_inetsk, key);
+
+	if (!e->src_port || tcp_has_stream(e))
+		return;
+	if (!u) {
+		u = arena_new_of(t->arena, struct port_users);
+		rfile_see(t, FILE_KIND_inetsk, key, u);
+	}
+	arena_push(t->arena, u->d, u->n) = d;
+	priv->port = u;
+}
 
 static int inetsk_prepare(struct pstree *t, struct file_desc *d)
 {
 	const InetSkEntry *e = file_desc_entry(d);
 	size_t words = e->family == AF_INET6 ? 4 : 1;
+	int ret;
 
 	if ((e->family != AF_INET && e->family != AF_INET6) || e->n_src_addr < words ||
 	    e->n_dst_addr < words || e->src_port > 65535 || e->dst_port > 65535) {
 		file_fail(d, EBADMSG, "impossible addresses");
 		return -EBADMSG;
 	}
-	if (e->proto == IPPROTO_TCP && e->state != TCP_LISTEN && e->state != TCP_CLOSE) {
-		file_fail(d, EOPNOTSUPP, "a TCP connection is not supported by this version");
-		return -EOPNOTSUPP;
-	}
 	if (e->proto != IPPROTO_TCP && e->proto != IPPROTO_UDP && e->proto != IPPROTO_UDPLITE) {
 		file_fail(d, EOPNOTSUPP, "protocol %u is not supported by this version", e->proto);
 		return -EOPNOTSUPP;
 	}
-	return 0;
+	if (e->proto == IPPROTO_TCP && (e->state < TCP_ESTABLISHED || e->state > TCP_CLOSING)) {
+		file_fail(d, EBADMSG, "a TCP socket in state %u", e->state);
+		return -EBADMSG;
+	}
+	ret = tcp_prepare(t, d);
+	if (!ret)
+		share_port(t, d);
+	return ret;
 }
 
 static socklen_t make_addr(const InetSkEntry *e, const uint32_t *addr, uint32_t port,
@@ -101,20 +128,58 @@ static int set_tcp_opts(struct file_desc *d, int fd, const TcpOptsEntry *o)
 	return 0;
 }
 
-/* What is left of old connections may hold the port: never mind until the socket listens. */
+/* An address that this host does not have, bound while IP_FREEBIND was set. */
+static int bind_anywhere(int fd, const InetSkEntry *e, const union inet_addr *a, socklen_t len)
+{
+	const int level = e->family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP;
+	const int name = e->family == AF_INET6 ? IPV6_FREEBIND : IP_FREEBIND;
+	int on = 1, ret;
+
+	if (bind(fd, &a->sa, len) == 0)
+		return 0;
+	if (errno != EADDRNOTAVAIL || setsockopt(fd, level, name, &on, sizeof(on)) < 0)
+		return -errno;
+	ret = bind(fd, &a->sa, len) < 0 ? -errno : 0;
+	on = e->ip_opts && e->ip_opts->freebind;
+	setsockopt(fd, level, name, &on, sizeof(on));
+	return ret;
+}
+
+/*
+ * What is left of old connections may hold the port, and other sockets of the
+ * tree: with both options nobody is in the way. They get their values when all
+ * users of the port are bound.
+ */
 static int do_bind(struct file_desc *d, int fd, const InetSkEntry *e)
 {
+	const struct inetsk_priv *priv = file_desc_priv(d);
+	const int one = 1;
 	union inet_addr a;
 	socklen_t len = make_addr(e, e->src_addr, e->src_port, &a);
-	uint32_t one = 1;
+	int ret;
 
 	if (!e->src_port)
 		return 0;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    (priv->port->n > 1 && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0))
 		return file_fail(d, errno, "SO_REUSEADDR");
-	if (bind(fd, &a.sa, len) < 0)
-		return file_fail(d, errno, "bind to port %u", e->src_port);
-	return 0;
+	ret = bind_anywhere(fd, e, &a, len);
+	return ret < 0 ? file_fail(d, -ret, "bind to port %u", e->src_port) : 0;
+}
+
+static int set_reuse(struct file_desc *d, int fd, const SkOptsEntry *o)
+{
+	if (sock_set(d, fd, SOL_SOCKET, SO_REUSEADDR, o->reuseaddr, "SO_REUSEADDR") < 0)
+		return -1;
+	return sock_set(d, fd, SOL_SOCKET, SO_REUSEPORT, o->so_reuseport, "SO_REUSEPORT");
+}
+
+static bool all_bound(const struct port_users *u)
+{
+	for (size_t i = 0; i < u->n; i++)
+		if (!file_stage_reached(u->d[i], FLE_OPEN))
+			return false;
+	return true;
 }
 
 static int do_connect(struct file_desc *d, int fd, const InetSkEntry *e)
@@ -126,12 +191,32 @@ static int do_connect(struct file_desc *d, int fd, const InetSkEntry *e)
 		return file_fail(d, errno, "listen on port %u", e->src_port);
 	if (e->proto != IPPROTO_TCP && e->dst_port && connect(fd, &a.sa, len) < 0)
 		return file_fail(d, errno, "connect to port %u", e->dst_port);
-	if (e->has_shutdown && e->shutdown && shutdown(fd, (int)e->shutdown - 1) < 0)
+	/* A socket without a peer remembers it, too, and says ENOTCONN all the same. */
+	if (e->has_shutdown && e->shutdown && shutdown(fd, (int)e->shutdown - 1) < 0 &&
+	    errno != ENOTCONN)
 		return file_fail(d, errno, "shutdown()");
 	return 0;
 }
 
-static int inetsk_open(struct file_desc *d, int *new_fd)
+static int do_connection(struct file_desc *d, int fd, const InetSkEntry *e)
+{
+	union inet_addr src, dst;
+	socklen_t len = make_addr(e, e->src_addr, e->src_port, &src);
+
+	make_addr(e, e->dst_addr, e->dst_port, &dst);
+	return tcp_restore(d, fd, e, &src, &dst, len);
+}
+
+static int do_socket(struct file_desc *d, int fd, const InetSkEntry *e)
+{
+	const struct inetsk_priv *priv = file_desc_priv(d);
+
+	if (do_bind(d, fd, e) < 0 || do_connect(d, fd, e) < 0)
+		return -1;
+	return priv->port && priv->port->n > 1 ? 0 : set_reuse(d, fd, e->opts);
+}
+
+static int inetsk_make(struct file_desc *d, int *new_fd)
 {
 	const InetSkEntry *e = file_desc_entry(d);
 	cleanup_close int fd =
@@ -142,8 +227,7 @@ static int inetsk_open(struct file_desc *d, int *new_fd)
 	if (set_ip_opts(d, fd, e) < 0)
 		return -1;
 	if (sock_restore_opts(d, fd, e->opts) < 0 || set_tcp_opts(d, fd, e->tcp_opts) < 0 ||
-	    do_bind(d, fd, e) < 0 || do_connect(d, fd, e) < 0 ||
-	    sock_set(d, fd, SOL_SOCKET, SO_REUSEADDR, e->opts->reuseaddr, "SO_REUSEADDR") < 0)
+	    (tcp_has_stream(e) ? do_connection(d, fd, e) : do_socket(d, fd, e)) < 0)
 		return -1;
 	if (file_params(d, fd, e->flags, e->fown) < 0)
 		return -1;
@@ -151,15 +235,24 @@ static int inetsk_open(struct file_desc *d, int *new_fd)
 	return 0;
 }
 
-static bool inetsk_key(struct pstree *t, const struct file_desc *d, char *buf, size_t size)
+static int inetsk_open(struct file_desc *d, int *new_fd)
 {
+	struct inetsk_priv *priv = file_desc_priv(d);
 	const InetSkEntry *e = file_desc_entry(d);
 
-	(void)t;
-	snprintf(buf, size, "socket:[%u]", e->ino);
-	return true;
+	if (!priv->bound) {
+		if (inetsk_make(d, new_fd) < 0)
+			return -1;
+		priv->bound = true;
+		return priv->port && priv->port->n > 1 ? 1 : 0;
+	}
+	if (!all_bound(priv->port))
+		return 1;
+	return set_reuse(d, file_fd(d), e->opts);
 }
 
-const struct file_desc_ops inetsk_desc_ops = { .open = inetsk_open,
-					       .key = inetsk_key,
-					       .prepare = inetsk_prepare };
+const struct file_desc_ops inetsk_desc_ops = {
+	.open = inetsk_open,
+	.prepare = inetsk_prepare,
+	.priv_size = sizeof(struct inetsk_priv),
+};

@@ -1,0 +1,442 @@
+/*
+ * files_tcp - TCP sockets: which of them are connections, what the user wants
+ * done with each, and the time in which they are held back.
+ *
+ * Nothing is changed before every blocker is known. Then, in this order: the
+ * guardian gets every socket, the journal is written, the packets of all
+ * connections are dropped by one table, and each socket enters repair mode and
+ * is read. If the tree lives on all of it is taken back before it runs. If it
+ * is killed the sockets die in repair mode, which their peers do not notice,
+ * and the table stays until a restore removes it.
+ */
+#include "dump/files_tcp.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "base/fd.h"
+#include "dump/files_sock.h"
+#include "dump/guardian.h"
+#include "dump/tasks.h"
+#include "kernel/net_undo.h"
+#include "model/tcp_conn.h"
+
+/* One connection. */
+struct tcp_sock {
+	struct file_desc *d;
+	struct net_undo_sock undo; /* with our descriptor */
+};
+
+struct dump_tcp {
+	struct tcp_sock *socks;
+	size_t n;
+	bool *used; /* by rule of the command line */
+	char *buf;  /* for a queue */
+	size_t room;
+	bool locked; /* the table stands */
+	bool kept;   /* and stays: the tree is being killed */
+	struct net_undo journal;
+};
+
+static struct dump_tcp *tcp_of(struct dump_ctx *ctx)
+{
+	if (!ctx->tcp) {
+		ctx->tcp = arena_new_of(ctx->arena, struct dump_tcp);
+		ctx->tcp->used = arena_array(ctx->arena, bool, ctx->opts->nr_tcp_rules + 1);
+	}
+	return ctx->tcp;
+}
+
+/* What shutdown(2) or the peer has done; a closed socket does not tell the directions apart. */
+static void describe_shutdown(int fd, InetSkEntry *e)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN | POLLRDHUP };
+	uint32_t how = 0;
+
+	if (poll(&p, 1, 0) > 0 && p.revents & POLLRDHUP)
+		how = e->state == TCP_CLOSE ? SK_SHUTDOWN__BOTH : SK_SHUTDOWN__READ;
+	if (tcp_fin_sent(e->state))
+		how |= SK_SHUTDOWN__WRITE;
+	if (!how)
+		return;
+	e->has_shutdown = 1;
+	e->shutdown = (SkShutdown)how;
+	/* An error that the program has not fetched yet: only fetching it would tell which. */
+	if (e->state == TCP_CLOSE && p.revents & POLLERR)
+		e->has_reset = e->reset = 1;
+}
+
+/**
+ * tcp_describe - what is special about a TCP socket
+ * @ctx: the dump
+ * @fi: the socket
+ * @e: its message, with addresses
+ *
+ * Return: 0, or -errno with a blocker recorded.
+ */
+int tcp_describe(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntry *e)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+	char ulp[16] = "";
+
+	if (getsockopt(fi->local, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return file_blocker(ctx, fi, "sock-name", errno, "TCP_INFO");
+	len = sizeof(ulp);
+	if (getsockopt(fi->local, IPPROTO_TCP, TCP_ULP, ulp, &len) == 0 && len && ulp[0])
+		return file_blocker(ctx, fi, "tcp-ulp", EOPNOTSUPP,
+				    "a TCP socket on which the kernel speaks '%.15s' itself", ulp);
+	e->state = info.tcpi_state;
+	if (e->state == TCP_LISTEN) {
+		e->backlog = info.tcpi_sacked;
+		if (info.tcpi_unacked && !ctx->opts->skip_in_flight)
+			return file_blocker(ctx, fi, "tcp-in-flight", EBUSY,
+					    "%u connections wait to be accepted on port %u; "
+					    "--skip-in-flight loses them",
+					    info.tcpi_unacked, e->src_port);
+		return 0;
+	}
+	describe_shutdown(fi->local, e);
+	return 0;
+}
+
+static const char *addr_text(struct dump_ctx *ctx, const InetSkEntry *e)
+{
+	struct tcp_tuple t;
+	char src[INET6_ADDRSTRLEN] = "", dst[INET6_ADDRSTRLEN] = "";
+	const int family = (tcp_tuple_of(e, &t), t.v6 ? AF_INET6 : AF_INET);
+
+	inet_ntop(family, t.src, src, sizeof(src));
+	inet_ntop(family, t.dst, dst, sizeof(dst));
+	return arena_printf(ctx->arena, t.v6 ? "[%s]:%u to [%s]:%u" : "%s:%u to %s:%u", src,
+			    t.sport, dst, t.dport);
+}
+
+static enum tcp_policy policy_of(struct dump_ctx *ctx, const struct file_desc *d)
+{
+	const struct dump_opts *o = ctx->opts;
+	const struct tcp_rule *r = tcp_rule_find(o->tcp_rules, o->nr_tcp_rules, d);
+	const InetSkEntry *e = file_desc_entry(d);
+
+	if (r)
+		tcp_of(ctx)->used[r - o->tcp_rules] = true;
+	if (r)
+		return r->policy;
+	if (o->tcp_close ||
+	    (o->skip_in_flight && (e->state == TCP_SYN_SENT || e->state == TCP_SYN_RECV)))
+		return TCP_CLOSED;
+	/* What has ended concerns no peer. */
+	return o->tcp_established || e->state == TCP_CLOSE ? TCP_REPAIRED : TCP_REFUSE;
+}
+
+static int refuse(struct dump_ctx *ctx, const struct file_desc *d, const struct fd_info *fi)
+{
+	const struct dump_opts *o = ctx->opts;
+	const InetSkEntry *e = file_desc_entry(d);
+
+	if (tcp_rule_find(o->tcp_rules, o->nr_tcp_rules, d))
+		return file_blocker(ctx, fi, "tcp-policy", EOPNOTSUPP,
+				    "a TCP connection, %s, and --tcp %d:%d=fail", addr_text(ctx, e),
+				    fi->task->pid, fi->fd);
+	return file_blocker(ctx, fi, "tcp-established", EOPNOTSUPP,
+			    "a TCP connection, %s; --tcp-established takes connections along, "
+			    "--tcp-close lets them come back closed, --tcp %d:%d=repair or =close "
+			    "does so for this one",
+			    addr_text(ctx, e), fi->task->pid, fi->fd);
+}
+
+/* Thousands of connections are thousands of descriptors of ours. */
+static int own_dup(int fd)
+{
+	struct rlimit lim;
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	if (copy >= 0 || errno != EMFILE || getrlimit(RLIMIT_NOFILE, &lim) < 0)
+		return copy;
+	lim.rlim_cur = lim.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &lim);
+	return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
+/**
+ * tcp_decide - what becomes of a connection, once all its descriptors are known
+ * @ctx: the dump
+ * @d: a TCP socket
+ * @fi: where it was found; open
+ *
+ * Return: 0, or -errno with a blocker recorded.
+ */
+int tcp_decide(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
+{
+	InetSkEntry *e = (InetSkEntry *)d->msg;
+	enum tcp_policy policy;
+	struct dump_tcp *t;
+	struct tcp_sock *s;
+	int fd;
+
+	/* A mere state has no use for it. */
+	if (!ctx->images || !tcp_has_stream(e))
+		return 0;
+	policy = policy_of(ctx, d);
+	if (policy == TCP_REFUSE)
+		return refuse(ctx, d, fi);
+	if (policy == TCP_CLOSED) {
+		tcp_make_closed(e);
+		return 0;
+	}
+	if (e->state == TCP_SYN_RECV)
+		return file_blocker(ctx, fi, "tcp-in-flight", EBUSY,
+				    "a TCP connection that is being opened, %s; --skip-in-flight "
+				    "loses it",
+				    addr_text(ctx, e));
+	fd = own_dup(fi->local);
+	if (fd < 0)
+		return file_blocker(ctx, fi, "fd-limit", errno, "a descriptor of our own for it");
+	t = tcp_of(ctx);
+	arena_push(ctx->arena, t->socks, t->n) = (struct tcp_sock){ .d = d };
+	s = &t->socks[t->n - 1];
+	s->undo = (struct net_undo_sock){
+		.fd = fd, .ino = e->ino, .pid = fi->task->pid, .num = fi->fd
+	};
+	net_undo_remember(&s->undo);
+	return 0;
+}
+
+/**
+ * tcp_rules_check - does every rule of the command line have its socket?
+ * @ctx: the dump; every file is known
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int tcp_rules_check(struct dump_ctx *ctx)
+{
+	const struct dump_opts *o = ctx->opts;
+	int ret = 0;
+
+	for (size_t i = 0; i < o->nr_tcp_rules; i++)
+		if (!tcp_of(ctx)->used[i])
+			ret = fail(ctx->report, "tcp-rule", ENOENT,
+				   "--tcp %d:%d: process %d has no TCP connection there",
+				   o->tcp_rules[i].pid, o->tcp_rules[i].fd, o->tcp_rules[i].pid);
+	return ret;
+}
+
+static int lock(struct dump_ctx *ctx, struct dump_tcp *t)
+{
+	struct tcp_tuple *conns;
+	size_t n = 0;
+	int ret;
+
+	if (ctx->opts->network_lock == NET_LOCK_SKIP)
+		return 0;
+	conns = arena_array(ctx->arena, struct tcp_tuple, t->n);
+	for (size_t i = 0; i < t->n; i++)
+		if (tcp_is_connection(file_desc_entry(t->socks[i].d)))
+			tcp_tuple_of(file_desc_entry(t->socks[i].d), &conns[n++]);
+	if (!n)
+		return 0;
+	t->locked = true;
+	ret = nftlock_set(t->journal.table, conns, n);
+	if (!ret)
+		return 0;
+	t->locked = false;
+	return fail(ctx->report, "network-lock", -ret,
+		    "table %s of nf_tables, which holds %zu connections back; --network-lock skip "
+		    "leaves that to you",
+		    t->journal.table, n);
+}
+
+static int fail_conn(struct dump_ctx *ctx, const struct tcp_sock *s, int err, const char *what)
+{
+	return fail(ctx->report, "tcp-repair", -err, "pid %d fd %d: TCP connection, %s: %s",
+		    s->undo.pid, s->undo.num, addr_text(ctx, file_desc_entry(s->d)), what);
+}
+
+static void to_stream(const struct tcp_repair_state *st, TcpStreamEntry *s)
+{
+	tcp_stream_entry__init(s);
+	s->inq_len = st->inq_len;
+	s->inq_seq = st->inq_seq;
+	s->outq_len = st->outq_len;
+	s->outq_seq = st->outq_seq;
+	s->opt_mask = st->opt_mask;
+	s->snd_wscale = st->snd_wscale;
+	s->mss_clamp = st->mss_clamp;
+	s->has_unsq_len = 1;
+	s->unsq_len = st->unsq_len;
+	if (st->opt_mask & TCPI_OPT_WSCALE) {
+		s->has_rcv_wscale = 1;
+		s->rcv_wscale = st->rcv_wscale;
+	}
+	if (st->opt_mask & TCPI_OPT_TIMESTAMPS) {
+		s->has_timestamp = 1;
+		s->timestamp = st->timestamp;
+	}
+	s->has_snd_wl1 = s->has_snd_wnd = s->has_max_window = s->has_rcv_wnd = s->has_rcv_wup = 1;
+	s->snd_wl1 = st->snd_wl1;
+	s->snd_wnd = st->snd_wnd;
+	s->max_window = st->max_window;
+	s->rcv_wnd = st->rcv_wnd;
+	s->rcv_wup = st->rcv_wup;
+}
+
+static int write_stream(struct dump_ctx *ctx, const InetSkEntry *e, const TcpStreamEntry *s)
+{
+	struct image_writer *w;
+	int ret = image_create(&w, ctx->images, IMAGE_TCP_STREAM, e->ino), end;
+
+	if (ret)
+		return ret;
+	ret = image_put(w, &s->base);
+	if (!ret && s->inq_len + s->outq_len)
+		ret = image_put_raw(w, ctx->tcp->buf, s->inq_len + s->outq_len);
+	end = image_finish(&w);
+	return ret ? ret : end;
+}
+
+/* A program's own peek offset would apply to our peeking. */
+static int read_queues(struct dump_tcp *t, struct tcp_sock *s, const struct tcp_repair_state *st)
+{
+	const size_t need = (size_t)st->inq_len + st->outq_len;
+	int ret;
+
+	if (need > t->room) {
+		t->room = need + need / 2;
+		free(t->buf);
+		t->buf = malloc(t->room);
+		if (!t->buf)
+			abort();
+	}
+	ret = tcp_repair_peek(s->undo.fd, TCP_QUEUE_RECV, t->buf, st->inq_len);
+	return ret ? ret
+		   : tcp_repair_peek(s->undo.fd, TCP_QUEUE_SEND, t->buf + st->inq_len,
+				     st->outq_len);
+}
+
+/* From here on until net_undo_release() the socket is ours. */
+static int read_conn(struct dump_ctx *ctx, struct dump_tcp *t, struct tcp_sock *s)
+{
+	InetSkEntry *e = (InetSkEntry *)s->d->msg;
+	struct tcp_repair_state st;
+	TcpStreamEntry stream;
+	int ret = tcp_repair_on(s->undo.fd);
+
+	if (ret)
+		return fail_conn(ctx, s, ret, "enter repair mode");
+	net_undo_no_peek(&s->undo);
+	ret = tcp_repair_get(s->undo.fd, &st);
+	if (!ret)
+		ret = read_queues(t, s, &st);
+	if (ret)
+		return fail_conn(ctx, s, ret, "read its state and queues");
+	/* The peer may have gone on until it was held back. */
+	if (st.state != e->state) {
+		e->state = st.state;
+		e->has_shutdown = e->has_reset = 0;
+		describe_shutdown(s->undo.fd, e);
+	}
+	to_stream(&st, &stream);
+	if (e->tcp_opts && e->tcp_opts->cork)
+		stream.has_cork = stream.cork = 1;
+	if (e->tcp_opts && e->tcp_opts->nodelay)
+		stream.has_nodelay = stream.nodelay = 1;
+	return write_stream(ctx, e, &stream);
+}
+
+static int begin_undo(struct dump_ctx *ctx, struct dump_tcp *t)
+{
+	struct pstree_item *it;
+	int ret;
+
+	ids_inventory(ctx);
+	ctx->tree->inventory->network_lock_method =
+		ctx->opts->network_lock == NET_LOCK_SKIP ? NET_LOCK_SKIP : NET_LOCK_NFTABLES;
+	tcp_lock_table(ctx->tree->inventory, t->journal.table);
+	t->journal.images_fd = ctx->opts->images_fd;
+	t->journal.guardian = ctx->guardian;
+	for (size_t i = 0; i < t->n; i++)
+		arena_push(ctx->arena, t->journal.socks, t->journal.nr_socks) = &t->socks[i].undo;
+	list_for_each(it, &ctx->tree->items, list)
+		if (item_alive(it))
+			arena_push(ctx->arena, t->journal.tasks, t->journal.nr_tasks) = it->pid;
+	ret = dump_guardian_sockets(ctx, &t->journal);
+	if (!ret && net_undo_write(&t->journal) < 0)
+		log_warn(ctx->report,
+			 "no journal below %s: what is set is taken back by the "
+			 "guardian process alone",
+			 NET_UNDO_DIR);
+	return ret;
+}
+
+/**
+ * tcp_hold - hold all connections back and read them
+ * @ctx: the dump; all stands still, no blocker is known
+ *
+ * Return: 0 or -errno recorded; tcp_let_go() undoes it.
+ */
+int tcp_hold(struct dump_ctx *ctx)
+{
+	struct dump_tcp *t = ctx->tcp;
+	int ret;
+
+	if (!t || !t->n)
+		return 0;
+	ret = begin_undo(ctx, t);
+	if (!ret)
+		ret = lock(ctx, t);
+	for (size_t i = 0; i < t->n && !ret; i++)
+		ret = read_conn(ctx, t, &t->socks[i]);
+	free(t->buf);
+	t->buf = NULL;
+	t->room = 0;
+	return ret;
+}
+
+/**
+ * tcp_kept - the tree is about to be killed: its connections stay held back
+ * @ctx: the dump; its images are complete
+ */
+void tcp_kept(struct dump_ctx *ctx)
+{
+	if (!ctx->tcp || !ctx->tcp->n)
+		return;
+	dump_guardian_kill(ctx);
+	ctx->tcp->kept = true;
+}
+
+/**
+ * tcp_let_go - connections as they were, unless the tree was killed
+ * @ctx: the dump; a second call does nothing
+ */
+void tcp_let_go(struct dump_ctx *ctx)
+{
+	struct dump_tcp *t = ctx->tcp;
+	int ret = 0;
+
+	if (!t)
+		return;
+	for (size_t i = 0; i < t->n; i++) {
+		if (!t->kept)
+			net_undo_release(&t->socks[i].undo);
+		close_owned(&t->socks[i].undo.fd);
+	}
+	if (t->locked && !t->kept)
+		ret = nftlock_delete(t->journal.table);
+	if (ret)
+		log_warn(ctx->report, "table %s of nf_tables cannot be removed: %s",
+			 t->journal.table, strerror(-ret));
+	else
+		net_undo_remove(&t->journal);
+	if (!t->kept)
+		dump_guardian_released(ctx);
+	t->n = 0;
+	ctx->tcp = NULL;
+}

@@ -1,0 +1,224 @@
+/*
+ * network - no packet may reach a connection that is only half made. The table
+ * that the dump has left goes on holding them back; where there is none, as on
+ * another host, one is made in time. When the tree is complete and nobody may
+ * undo it any more the table goes, and every socket leaves repair mode, asking
+ * its peer for a sign of life. All that happens while the tasks stand still.
+ *
+ * If the tool dies its guardian does the rest: before the commit a table of our
+ * own goes, that of the dump stays; after it everything is let go.
+ */
+#include "restore/network.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "kernel/net_undo.h"
+#include "model/tcp_conn.h"
+
+struct restore_net {
+	struct file_desc **conns; /* with a stream: they are made in repair mode */
+	size_t n;
+	bool locks; /* there is something to hold back, and we are to do so */
+	struct net_undo journal;
+};
+
+static bool is_ours(const struct file_desc *d)
+{
+	return d->kind == FILE_KIND_inetsk && tcp_has_stream(file_desc_entry(d));
+}
+
+/**
+ * network_plan - which connections there are, for the guardian to know, too
+ * @ctx: the run
+ *
+ * Return: 0.
+ */
+int network_plan(struct restore_ctx *ctx)
+{
+	struct restore_net *net = arena_new_of(ctx->arena, struct restore_net);
+	const InventoryEntry *inv = ctx->tree->inventory;
+	struct file_desc *d;
+
+	net->journal.images_fd = -1;
+	list_for_each(d, &ctx->tree->files.descs, list)
+		if (is_ours(d))
+			arena_push(ctx->arena, net->conns, net->n) = d;
+	net->locks = net->n && ctx->opts->network_lock != NET_LOCK_SKIP &&
+		     !(inv->has_network_lock_method && inv->network_lock_method == NET_LOCK_SKIP) &&
+		     tcp_lock_table(inv, net->journal.table);
+	ctx->net = net;
+	return 0;
+}
+
+static int make_table(struct restore_ctx *ctx, struct restore_net *net)
+{
+	struct tcp_tuple *t = arena_array(ctx->arena, struct tcp_tuple, net->n + 1);
+	size_t n = 0;
+	int ret;
+
+	for (size_t i = 0; i < net->n; i++)
+		if (tcp_is_connection(file_desc_entry(net->conns[i])))
+			tcp_tuple_of(file_desc_entry(net->conns[i]), &t[n++]);
+	if (!n)
+		return 0;
+	net->journal.guardian = ctx->guardian;
+	if (net_undo_write(&net->journal) < 0)
+		log_warn(ctx->report,
+			 "no journal below %s: what is set is taken back by the "
+			 "guardian process alone",
+			 NET_UNDO_DIR);
+	atomic_store(&ctx->shared->own_table, true);
+	ret = nftlock_set(net->journal.table, t, n);
+	if (!ret)
+		return 0;
+	atomic_store(&ctx->shared->own_table, false);
+	net_undo_remove(&net->journal);
+	return fail(ctx->report, "network-lock", -ret,
+		    "table %s of nf_tables, which holds %zu connections back; --network-lock skip "
+		    "leaves that to you",
+		    net->journal.table, n);
+}
+
+/**
+ * network_lock - see to it that connections are held back
+ * @ctx: the run; nothing is made yet
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int network_lock(struct restore_ctx *ctx)
+{
+	struct restore_net *net = ctx->net;
+	int ret;
+
+	if (!net->locks)
+		return 0;
+	ret = nftlock_exists(net->journal.table);
+	if (ret > 0)
+		return 0;
+	if (ret < 0)
+		return fail(
+			ctx->report, "network-lock", -ret,
+			"look for table %s of nf_tables; --network-lock skip leaves that to you",
+			net->journal.table);
+	return make_table(ctx, net);
+}
+
+/**
+ * network_unlock - the restore has failed: as it was before
+ * @ctx: the run; its sockets are closed
+ */
+void network_unlock(struct restore_ctx *ctx)
+{
+	struct restore_net *net = ctx->net;
+
+	if (!net || !atomic_load(&ctx->shared->own_table))
+		return;
+	nftlock_delete(net->journal.table);
+	net_undo_remove(&net->journal);
+	atomic_store(&ctx->shared->own_table, false);
+}
+
+/* Our own descriptor of a connection, or -1. */
+static int fetch(const struct file_desc *d)
+{
+	const struct fdinfo_list_entry *fle;
+
+	list_for_each(fle, &d->fles, of_desc) {
+		cleanup_close int pidfd = -1;
+
+		if (fle->fake)
+			continue;
+		pidfd = pidfd_open(fle->fdt->owner->pid, 0);
+		return pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fle->fd, 0);
+	}
+	return -1;
+}
+
+static void set_reuse(int fd, const InetSkEntry *e)
+{
+	const int val = e->opts->has_reuseaddr && e->opts->reuseaddr;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &val, sizeof(val));
+}
+
+/**
+ * network_settle - for who looks at the tree before it runs
+ * @ctx: the run; every socket is bound
+ *
+ * Repair mode shows in SO_REUSEADDR.
+ *
+ * Return: 0.
+ */
+int network_settle(struct restore_ctx *ctx)
+{
+	struct restore_net *net = ctx->net;
+
+	for (size_t i = 0; ctx->opts->verify && i < net->n; i++) {
+		cleanup_close int fd = fetch(net->conns[i]);
+
+		if (fd >= 0)
+			set_reuse(fd, file_desc_entry(net->conns[i]));
+	}
+	return 0;
+}
+
+static void let_go(struct restore_ctx *ctx, const struct file_desc *d)
+{
+	const InetSkEntry *e = file_desc_entry(d);
+	cleanup_close int fd = fetch(d);
+	int ret;
+
+	if (fd < 0) {
+		log_warn(ctx->report, "file %#x: its connection cannot be let go", d->id);
+		return;
+	}
+	/* A connection that has been waiting to be made was never held. */
+	ret = tcp_repair_is_on(fd) ? tcp_repair_off(fd, true) : 0;
+	set_reuse(fd, e);
+	if (ret)
+		log_warn(ctx->report, "file %#x: its connection stays in repair mode: %s", d->id,
+			 strerror(-ret));
+}
+
+/**
+ * network_release - let all connections go
+ * @ctx: the run; committed, the tasks stand still
+ */
+void network_release(struct restore_ctx *ctx)
+{
+	struct restore_net *net = ctx->net;
+	int ret = net && net->locks ? nftlock_delete(net->journal.table) : 0;
+
+	if (!net)
+		return;
+	if (ret && ret != -ENOENT)
+		log_warn(ctx->report, "table %s of nf_tables cannot be removed: %s",
+			 net->journal.table, strerror(-ret));
+	for (size_t i = 0; i < net->n; i++)
+		let_go(ctx, net->conns[i]);
+	net_undo_remove(&net->journal);
+	atomic_store(&ctx->shared->own_table, false);
+}
+
+/**
+ * network_rescue - the same by the guardian, when the tool has died
+ * @ctx: the run, as the guardian has it
+ */
+void network_rescue(struct restore_ctx *ctx)
+{
+	if (!ctx->net)
+		return;
+	ctx->net->journal.written = atomic_load(&ctx->shared->own_table);
+	if (atomic_load(&ctx->shared->committed))
+		network_release(ctx);
+	else
+		network_unlock(ctx);
+}

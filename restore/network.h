@@ -1,0 +1,14 @@
+/* network - connections held back while they are made, and let go with the tree. */
+#ifndef CL_RESTORE_NETWORK_H
+#define CL_RESTORE_NETWORK_H
+
+#include "restore/ctx.h"
+
+int network_plan(struct restore_ctx *ctx);
+int network_lock(struct restore_ctx *ctx);
+void network_unlock(struct restore_ctx *ctx);
+int network_settle(struct restore_ctx *ctx);
+void network_release(struct restore_ctx *ctx);
+void network_rescue(struct restore_ctx *ctx);
+
+#endif
