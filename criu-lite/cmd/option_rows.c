@@ -106,8 +106,6 @@ const struct option_row option_rows[] = {
 	VALUE("time-limit", 0, OPT_NUMBER, "SECONDS", time_limit, SERVICE, "longest time for a request (default: 600)"),
 	VALUE("memory-limit", 0, OPT_SIZE, "SIZE", memory_limit, SERVICE, "most memory that a request may take for itself (default: no limit)"),
 
-	REFUSED("tcp-close", 0, "restoring connections as closed"),
-	REFUSED("skip-in-flight", 0, "leaving out half-open connections"),
 	REFUSED("freeze-cgroup", 0, "freezing by control group"),
 	REFUSED("lazy-pages", 0, "memory on demand"),
 	REFUSED("page-server", 0, "sending memory over the network"),

@@ -153,7 +153,7 @@ START_TEST(refusals)
 	refused("dump -t 1 --ext-unix-sk=5", 1, "option-unsupported", "--ext-unix-sk");
 	refused("dump -t 1 --network-lock tape", 1, "option-value", "tape");
 	refused("dump -t 1 --network-lock nft", 1, "option-value", "nft");
-	refused("dump --tcp-close --lazy-pages --bad -t x", 4, "option-unknown", "--bad");
+	refused("dump --stream --lazy-pages --bad -t x", 4, "option-unknown", "--bad");
 	refused("dump", 1, "option-missing", "-t PID");
 	refused("dump -t 1 -R -s", 1, "option-conflict", "exclude");
 	refused("dump -t 1 --verify", 1, "option-unknown", "--verify");
