@@ -86,7 +86,7 @@ struct restore_ctx {
 	struct caps *own_caps; /* creds.c's own: what tasks begin with, and the securebits */
 	uint32_t own_secbits;
 	struct restore_net *net; /* restore/network.c's own */
-	struct cow_range *kept; /* restore/cow.c's own, shared with all tasks */
+	struct cow_range *kept;  /* restore/cow.c's own, shared with all tasks */
 	size_t nr_kept;
 	SeccompEntry *seccomp; /* seccomp.img, or NULL */
 	pid_t tool;            /* our own pid */
