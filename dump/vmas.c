@@ -31,7 +31,6 @@ static const struct {
 static const struct {
 	const char *prefix, *id, *what;
 } refused_names[] = {
-	{ "/SYSV", "memory-sysv", "System V shared memory" },
 	{ "anon_inode:[io_uring]", "memory-io-uring",
 	  "an io_uring; programs often have a switch or variable to do without" },
 	{ "anon_inode:", "memory-device", "memory of a kernel object" },
@@ -136,6 +135,11 @@ static bool is_shmem(const struct smaps_vma *s)
 	       (!strcmp(s->name, "/dev/zero (deleted)") || !strncmp(s->name, "[anon_shmem:", 12));
 }
 
+static bool is_sysv(const struct smaps_vma *s)
+{
+	return s->shared && !s->dev_major && !strncmp(s->name, "/SYSV", 5);
+}
+
 /* The ring of io_setup(2), made and written by the kernel. */
 static bool is_aio_ring(const struct smaps_vma *s)
 {
@@ -155,6 +159,8 @@ static uint32_t vma_status(const struct smaps_vma *s)
 			return special[i].status | VMA_ANON_PRIVATE;
 	if (is_shmem(s))
 		return VMA_AREA_REGULAR | VMA_ANON_SHARED;
+	if (is_sysv(s))
+		return VMA_AREA_REGULAR | VMA_ANON_SHARED | VMA_AREA_SYSVIPC;
 	if (is_aio_ring(s))
 		return VMA_AREA_AIORING;
 	if (s->ino && !is_private_huge(s))
@@ -201,8 +207,22 @@ static void vma_shmem(const struct vma_walk *w, struct vma *v, const struct smap
 	uint64_t len = s->end - s->start;
 	struct dump_shmem *m;
 
+	int ret = 0;
+
 	v->shmem = pstree_shmem(w->ctx->tree, s->ino);
 	v->e->shmid = s->ino;
+	if (is_sysv(s))
+		ret = sysv_describe(w->ctx, v->shmem, s->page_size);
+	else if (v->shmem->sysv)
+		ret = -EEXIST;
+	if (ret) {
+		fail(w->ctx->report, "memory-sysv", -ret,
+		     "pid %d (%s): System V shared memory %llu at %llx%s", w->it->pid,
+		     w->it->dump->stat.comm, (unsigned long long)s->ino,
+		     (unsigned long long)s->start,
+		     ret == -EEXIST ? ": other shared memory has the same number" : "");
+		return;
+	}
 	if (v->shmem->size < s->pgoff + len)
 		v->shmem->size = s->pgoff + len;
 	m = shmem_mapped(w->ctx, v->shmem);
@@ -294,7 +314,7 @@ static int vma_add(void *arg, const struct smaps_vma *s)
 		v->e->fdflags = s->shared && s->flags & SMAPS_FLAG(mw) ? O_RDWR : O_RDONLY;
 	}
 	if (status & VMA_ANON_SHARED) {
-		v->e->has_fdflags = 0;
+		v->e->has_fdflags = !!(status & VMA_AREA_SYSVIPC);
 		vma_shmem(w, v, s);
 	}
 	if (status & VMA_AREA_AIORING)

@@ -2,7 +2,7 @@
  * write - the images of the tree, when its tasks need not stand still for
  * them any more.
  */
-#include "dump/ctx.h"
+#include "dump/vmas.h"
 
 #include "image/image.h"
 
@@ -28,5 +28,7 @@ int dump_write(struct dump_ctx *ctx)
 {
 	int ret = ctx->seccomp ? write_seccomp(ctx) : 0;
 
+	if (!ret)
+		ret = sysv_write(ctx);
 	return ret ? ret : image_save_tree(ctx->images, ctx->tree);
 }

@@ -20,6 +20,7 @@
 #include "image/image.h"
 #include "restore/cow.h"
 #include "restore/ctx.h"
+#include "restore/sysv.h"
 #include "restore/uffd.h"
 
 #define PIECE ((size_t)4 << 20)
@@ -277,7 +278,9 @@ static int fill_shmem(struct restore_ctx *ctx, struct shmem *s)
 	struct fill f = { .ctx = ctx };
 	cleanup_close int from = -1;
 	uint64_t size;
-	int ret = s->fd >= 0 ? 0 : open_shmem(ctx, s); /* a memfd has its own */
+	int ret = s->fd >= 0 ? 0 : s->sysv ? sysv_open(ctx, s) : open_shmem(ctx, s);
+
+	/* A memfd has its own descriptor. */
 
 	if (ret < 0 || !s->nr_runs)
 		return ret;

@@ -21,6 +21,7 @@
 
 #include "base/fd.h"
 #include "restore/network.h"
+#include "restore/sysv.h"
 
 /* Start time of a process in clock ticks since boot; 0 if it is not there. */
 static unsigned long long start_time(pid_t pid)
@@ -88,6 +89,7 @@ static void guardian_main(struct restore_ctx *ctx, int tool_fd)
 		usleep(10000);
 	}
 	network_rescue(ctx);
+	sysv_undo(ctx);
 	_exit(0);
 }
 

@@ -22,6 +22,7 @@
 #include "restore/batch.h"
 #include "restore/cow.h"
 #include "restore/fill.h"
+#include "restore/sysv.h"
 
 #ifndef ARCH_MAP_VDSO_64
 #define ARCH_MAP_VDSO_64 0x2003
@@ -69,10 +70,17 @@ static bool has_pages(const struct pstree_item *it, const VmaEntry *e, size_t *i
 	return *i < it->nr_runs && it->runs[*i].vaddr < e->end;
 }
 
+static void add_advice(struct batch *b, const VmaEntry *e)
+{
+	for (int advice = 0; e->has_madv && advice < 64; advice++)
+		if (e->madv & (1ull << advice))
+			batch_add(b, "madvise", SYS_madvise, e->start, e->end - e->start,
+				  (unsigned long)advice, 0, 0, 0);
+}
+
 static void add_vma(struct batch *b, const struct pstree_item *it, size_t i, bool filled)
 {
 	const VmaEntry *e = it->vmas[i].e;
-	size_t len = e->end - e->start;
 	struct cow_range kept = cow_kept(it, i);
 	int prot = (int)e->prot | (needs_write(e, filled) ? PROT_WRITE | PROT_READ : 0);
 	int fd = it->vmas[i].file || it->vmas[i].shmem ? it->restore->fds[i] : -1;
@@ -94,10 +102,7 @@ static void add_vma(struct batch *b, const struct pstree_item *it, size_t i, boo
 	if (kept.end < e->end)
 		batch_add(b, "mmap", SYS_mmap, kept.end, e->end - kept.end, (unsigned long)prot,
 			  (unsigned long)flags, (unsigned long)fd, e->pgoff);
-	for (int advice = 0; e->has_madv && advice < 64; advice++)
-		if (e->madv & (1ull << advice))
-			batch_add(b, "madvise", SYS_madvise, e->start, len, (unsigned long)advice,
-				  0, 0, 0);
+	add_advice(b, e);
 }
 
 /* Where the kernel's own pages begin; vvar stands before the vdso. */
@@ -188,8 +193,14 @@ static int map_task(struct restore_ctx *ctx, struct pstree_item *it)
 	remote_reset(it->restore->remote);
 	add_leave_own(&b, it);
 	add_vdso(&b, it);
+	/* What reaches beyond its mapping is unmapped before others come there. */
 	for (size_t i = 0; i < it->nr_vmas; i++)
-		if (!by_kernel(it->vmas[i].e))
+		if (it->vmas[i].e->status & VMA_AREA_SYSVIPC)
+			sysv_attach(&b, &it->vmas[i]);
+	for (size_t i = 0; i < it->nr_vmas; i++)
+		if (it->vmas[i].e->status & VMA_AREA_SYSVIPC)
+			add_advice(&b, it->vmas[i].e);
+		else if (!by_kernel(it->vmas[i].e))
 			add_vma(&b, it, i, has_pages(it, it->vmas[i].e, &run));
 	ret = add_mm_map(ctx, &b, it);
 	return ret < 0 ? ret : batch_run(ctx, it->restore->remote, it->pid, &b);
@@ -285,5 +296,5 @@ int restore_memory(struct restore_ctx *ctx)
 	list_for_each(it, &ctx->tree->items, list)
 		if (item_alive(it) && (ret = seal_task(ctx, it)) < 0)
 			return ret;
-	return 0;
+	return sysv_settle(ctx);
 }

@@ -199,11 +199,17 @@ static int plan_area(struct restore_ctx *ctx, struct pstree_item *it)
 
 	for (size_t i = 0; i < it->nr_vmas; i++) {
 		const VmaEntry *e = it->vmas[i].e;
+		uint64_t start = e->start, end = e->end;
 
-		if (e->start >= at + size)
+		/* A segment is attached as a whole for the moment. */
+		if (e->status & VMA_AREA_SYSVIPC) {
+			start -= e->pgoff;
+			end = start + it->vmas[i].shmem->size;
+		}
+		if (start >= at + size)
 			break;
-		if (e->end > at)
-			at = (e->end + 0xffff) & ~0xffffUL;
+		if (end > at)
+			at = (end + 0xffff) & ~0xffffUL;
 	}
 	if (at + size > 0x7ffffffff000UL)
 		return fail(ctx->report, "no-room", ENOMEM,

@@ -18,6 +18,7 @@
 #include "restore/engine.h"
 #include "restore/network.h"
 #include "restore/seccomp.h"
+#include "restore/sysv.h"
 
 #define DEFAULT_TIMEOUT 10 /* seconds, as the option's */
 
@@ -94,6 +95,9 @@ static void undo_shmem(struct restore_ctx *ctx)
 {
 	struct shmem *s;
 
+	if (!atomic_load(&ctx->shared->committed))
+		sysv_undo(ctx);
+
 	list_for_each(s, &ctx->tree->shmems, list) {
 		if (s->fd >= 0)
 			close(s->fd);
@@ -150,10 +154,10 @@ static const struct {
 	{ "check", stage_check, undo_check },
 	{ "pre-restore script", stage_pre_restore, NULL },
 	{ "prepare", stage_prepare, undo_prepare },
-	{ "shared memory", stage_shmem, undo_shmem },
-	{ "shared pages", cow_plan, cow_free },
 	{ "connections", network_plan, NULL },
 	{ "guardian", restore_guardian_start, restore_guardian_stop },
+	{ "shared memory", stage_shmem, undo_shmem },
+	{ "shared pages", cow_plan, cow_free },
 	{ "network lock", network_lock, network_unlock },
 	{ "fork", restore_fork, restore_kill },
 	{ "gone processes", file_gone_end, NULL },

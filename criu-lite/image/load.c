@@ -251,6 +251,8 @@ int image_load_tree(struct image_dir *d, struct report *r, struct pstree **out)
 	if (!ret)
 		ret = load_files(&l);
 	if (!ret)
+		ret = load_segments(&l);
+	if (!ret)
 		ret = load_tasks(&l);
 	if (!ret)
 		ret = load_locks(&l);

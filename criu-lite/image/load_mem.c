@@ -28,6 +28,55 @@ static int bad_vma(struct loader *l, const struct pstree_item *it, const VmaEntr
 		    what);
 }
 
+/* The segment's own entry is in the image of its ipc namespace. */
+static int load_sysv(struct loader *l, struct pstree_item *it, struct vma *v)
+{
+	const VmaEntry *e = v->e;
+
+	v->shmem = pstree_shmem(l->t, e->shmid);
+	if (!v->shmem->sysv || e->pgoff > v->shmem->size ||
+	    e->end - e->start > v->shmem->size - e->pgoff || e->start < e->pgoff)
+		return bad_vma(l, it, e, EBADMSG, "its segment is not in ipcns-shm.img as it is");
+	return 0;
+}
+
+/**
+ * load_segments - the System V shared memory of the tree
+ * @l: the loader; mappings are not loaded yet
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int load_segments(struct loader *l)
+{
+	const TaskKobjIdsEntry *ids = l->t->inventory->root_ids;
+	struct image_reader *r;
+	ProtobufCMessage *m;
+	int ret = ids && ids->has_ipc_ns_id
+			  ? image_open_in(&r, l->d, l->a, IMAGE_IPCNS_SHM, ids->ipc_ns_id)
+			  : -ENOENT;
+
+	if (ret)
+		return ret == -ENOENT ? 0 : ret;
+	while ((ret = image_get(r, &ipc_shm_entry__descriptor, &m)) > 0) {
+		IpcShmEntry *e = (IpcShmEntry *)m;
+		uint32_t huge = e->has_hugetlb_flag ? e->hugetlb_flag : 0;
+		struct shmem *s = pstree_shmem(l->t, e->desc->id);
+
+		if (s->sysv || e->size > INT64_MAX / 2 || !e->in_pagemaps || huge >> 26 > 40) {
+			ret = fail(l->report, "image-vma", EBADMSG,
+				   "ipcns-shm-%u.img: segment %u, %llu bytes, is there twice, or "
+				   "not in a form that is known",
+				   ids->ipc_ns_id, e->desc->id, (unsigned long long)e->size);
+			break;
+		}
+		s->sysv = e;
+		s->huge = huge ? 1ull << (huge >> 26 ?: 21) : 0;
+		s->size = (e->size + (s->huge ?: PAGE_BYTES) - 1) & ~((s->huge ?: PAGE_BYTES) - 1);
+	}
+	image_close(&r);
+	return ret;
+}
+
 /* What a mapping shows: a file, a shared object, or nothing but its own pages. */
 static int load_vma_object(struct loader *l, struct pstree_item *it, struct vma *v)
 {
@@ -38,7 +87,9 @@ static int load_vma_object(struct loader *l, struct pstree_item *it, struct vma 
 		v->file = e->shmid > UINT32_MAX ? NULL : file_desc_find(l->t, (uint32_t)e->shmid);
 		if (!v->file)
 			return bad_vma(l, it, e, EBADMSG, "its file is not in files.img");
-	} else if (e->status & VMA_ANON_SHARED && !(e->status & VMA_AREA_SYSVIPC)) {
+	} else if (e->status & VMA_AREA_SYSVIPC) {
+		return load_sysv(l, it, v);
+	} else if (e->status & VMA_ANON_SHARED) {
 		v->shmem = pstree_shmem(l->t, e->shmid);
 		if (v->shmem->size < e->pgoff + len)
 			v->shmem->size = e->pgoff + len;
@@ -232,13 +283,21 @@ static int load_shmem(struct loader *l, struct shmem *shm)
 	if (pm.nr_runs) {
 		last = &pm.runs[pm.nr_runs - 1];
 		/* An object may have been larger than what is still mapped of it. */
-		if (shm->size + PAGE_BYTES <= last->vaddr + last->pages * PAGE_BYTES)
+		if (!shm->sysv && shm->size + PAGE_BYTES <= last->vaddr + last->pages * PAGE_BYTES)
 			shm->size = last->vaddr + last->pages * PAGE_BYTES;
 	}
 	shm->runs = pm.runs;
 	shm->nr_runs = pm.nr_runs;
 	shm->pages_id = pm.pages_id;
 	return 0;
+}
+
+/* How far its content reaches. */
+static uint64_t shmem_end(const struct shmem *shm)
+{
+	const struct page_run *last = shm->nr_runs ? &shm->runs[shm->nr_runs - 1] : NULL;
+
+	return last ? last->vaddr + last->pages * PAGE_BYTES : 0;
 }
 
 static int load_shmem_must(struct loader *l, struct shmem *shm)
@@ -296,6 +355,10 @@ int load_shmems(struct loader *l)
 
 		if (ret)
 			return ret;
+		if (shm->sysv && shm->size < shmem_end(shm))
+			return fail(l->report, "image-pages", EBADMSG,
+				    "pagemap-shmem-%llu.img: more than the segment holds",
+				    (unsigned long long)shm->shmid);
 	}
 	return load_memfds(l);
 }

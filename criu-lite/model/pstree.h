@@ -20,6 +20,7 @@
 #include "proto/file-lock.pb-c.h"
 #include "proto/fs.pb-c.h"
 #include "proto/inventory.pb-c.h"
+#include "proto/ipc-shm.pb-c.h"
 #include "proto/mm.pb-c.h"
 
 /* Values of TaskCoreEntry.task_state. */
@@ -101,6 +102,7 @@ struct shmem {
 	struct page_run *runs;
 	size_t nr_runs;
 	uint32_t pages_id;
+	IpcShmEntry *sysv;  /* of System V shared memory, or NULL */
 	int fd;        /* -1, or our own descriptor of the live object */
 	uint64_t hash; /* of its content: see memhash.h */
 	uint64_t hashed_pages;

@@ -220,6 +220,9 @@ struct json_object *state_shmems(struct state_ctx *s)
 			continue;
 		name = state_place_name(p);
 		state_put(o, json_object_get_string(name), show_content(m->hashed_pages, m->hash));
+		if (m->sysv)
+			state_put(o, arena_printf(s->a, "sysv:%llu", (unsigned long long)m->shmid),
+				  state_msg(s, &m->sysv->base));
 		json_object_put(name);
 	}
 	return o;
