@@ -122,6 +122,14 @@ struct file_desc *file_ghost_find(struct dump_ctx *ctx, const struct stat *st);
 int file_link(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi,
 	      const struct file_where *w);
 
+/* devices.c */
+bool device_stateless(const struct fd_info *fi);
+const char *device_elsewhere(struct dump_ctx *ctx, const struct stat *st);
+
+/* files_refused.c */
+const char *file_special(const struct fd_info *fi);
+const char *file_unknown(struct dump_ctx *ctx, const struct fd_info *fi);
+
 /* types/reg.c */
 int reg_describe(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi);
 

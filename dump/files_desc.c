@@ -119,39 +119,6 @@ struct file_desc *file_desc_make(struct dump_ctx *ctx, enum file_kind kind,
 	return d;
 }
 
-/* What the blocker calls a file that no type knows. */
-static const char *unknown_kind(struct dump_ctx *ctx, const struct fd_info *fi)
-{
-	static const char *const family[AF_MAX] = {
-		[AF_UNIX] = "Unix",     [AF_INET] = "IPv4",       [AF_INET6] = "IPv6",
-		[AF_PACKET] = "packet", [AF_NETLINK] = "netlink", [AF_ALG] = "crypto (AF_ALG)",
-		[AF_VSOCK] = "vsock",   [AF_XDP] = "XDP",
-	};
-	int domain = -1, type = 0, proto = 0;
-	socklen_t len = sizeof(int);
-
-	switch (fi->st.st_mode & S_IFMT) {
-	case S_IFSOCK:
-		getsockopt(fi->local, SOL_SOCKET, SO_DOMAIN, &domain, &len);
-		getsockopt(fi->local, SOL_SOCKET, SO_TYPE, &type, &len);
-		getsockopt(fi->local, SOL_SOCKET, SO_PROTOCOL, &proto, &len);
-		if (domain >= 0 && domain < AF_MAX && family[domain])
-			return arena_printf(ctx->arena,
-					    "a socket of family %s, type %d, protocol %d,",
-					    family[domain], type, proto);
-		return arena_printf(ctx->arena, "a socket of family %d, type %d, protocol %d,",
-				    domain, type, proto);
-	case S_IFCHR:
-		return arena_printf(ctx->arena, "character device %u:%u", major(fi->st.st_rdev),
-				    minor(fi->st.st_rdev));
-	case S_IFBLK:
-		return arena_printf(ctx->arena, "block device %u:%u", major(fi->st.st_rdev),
-				    minor(fi->st.st_rdev));
-	default:
-		return "a kind of file that";
-	}
-}
-
 /**
  * file_probe - the first type that knows a file describes it
  * @ctx: the dump
@@ -162,7 +129,6 @@ static const char *unknown_kind(struct dump_ctx *ctx, const struct fd_info *fi)
 struct file_desc *file_probe(struct dump_ctx *ctx, struct fd_info *fi)
 {
 	struct file_desc *outside = outside_probe(ctx, fi);
-	const char *kind;
 
 	if (outside)
 		return outside;
@@ -183,8 +149,8 @@ struct file_desc *file_probe(struct dump_ctx *ctx, struct fd_info *fi)
 		return d;
 	}
 	ctx->files->blocked = true;
-	kind = unknown_kind(ctx, fi);
-	file_blocker(ctx, fi, "file-kind", EOPNOTSUPP, "%s%s this version does not know", kind,
-		     kind[strlen(kind) - 1] == 't' ? "" : " which");
+	file_blocker(ctx, fi, "file-kind", EOPNOTSUPP,
+		     "%s: this version cannot dump it; close it before the dump",
+		     file_unknown(ctx, fi));
 	return NULL;
 }

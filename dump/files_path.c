@@ -65,6 +65,7 @@ static bool leads_to(const char *name, const struct stat *want)
 int file_where(struct dump_ctx *ctx, const struct fd_info *fi, struct file_where *w)
 {
 	size_t len = strlen(fi->link), cut = sizeof(DELETED) - 1;
+	const char *elsewhere;
 	char *name;
 
 	if (fi->link[0] != '/')
@@ -72,6 +73,11 @@ int file_where(struct dump_ctx *ctx, const struct fd_info *fi, struct file_where
 				    "its path cannot be reached from our root");
 	if (leads_to(fi->link, &fi->st)) {
 		*w = (struct file_where){ .name = fi->link };
+		return 0;
+	}
+	elsewhere = device_elsewhere(ctx, &fi->st);
+	if (elsewhere) {
+		*w = (struct file_where){ .name = elsewhere };
 		return 0;
 	}
 	if (len > cut && !strcmp(fi->link + len - cut, DELETED))

@@ -8,31 +8,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "kernel/elf.h"
 #include "proto/regfile.pb-c.h"
 
-/* Devices of /dev that keep nothing per description: major 1. */
-static bool stateless_device(dev_t rdev)
-{
-	switch (minor(rdev)) {
-	case 3: /* null */
-	case 5: /* zero */
-	case 7: /* full */
-	case 8: /* random */
-	case 9: /* urandom */
-		return major(rdev) == 1;
-	}
-	return false;
-}
-
 static int reg_probe(const struct dump_ctx *ctx, const struct fd_info *fi)
 {
 	switch (fi->st.st_mode & S_IFMT) {
 	case S_IFREG:
-		return fi->link[0] == '/';
+		return fi->link[0] == '/' && !file_special(fi);
 	case S_IFDIR:
 		return 1;
 	case S_IFLNK:
@@ -41,7 +26,7 @@ static int reg_probe(const struct dump_ctx *ctx, const struct fd_info *fi)
 	case S_IFIFO:
 		return (fi->flags & O_PATH) && fi->link[0] == '/';
 	case S_IFCHR:
-		return (fi->flags & O_PATH) || stateless_device(fi->st.st_rdev);
+		return (fi->flags & O_PATH) || device_stateless(fi);
 	}
 	return 0;
 }

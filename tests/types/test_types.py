@@ -8,6 +8,7 @@ after, sends SIGUSR1 and reads PASS. One that prints "SKIP reason" and ends is s
     # dump: OPTIONS       more options for dump
     # restore: OPTIONS    more options for restore
     # refused: ID         dump must refuse with that error id, and do no harm
+    # says: REGEX         what the refusal must say, too
     # tty                 it is a job in a session that has a terminal, its standard input
 
 Usage: test_types.py [--bin PROGRAM] [--dumper PROGRAM] [--restorer PROGRAM] [-n CYCLES] [-v] [NAME...]
@@ -42,13 +43,15 @@ class Skipped(Exception):
 
 
 def directives(path):
-    out = {"dump": [], "restore": [], "refused": None, "tty": False}
+    out = {"dump": [], "restore": [], "refused": None, "tty": False, "says": []}
     with open(path) as f:
         for line in f:
             out["tty"] |= line == "# tty\n"
-            m = re.match(r"(?:#|//| \*) (dump|restore|refused): (.*)", line)
+            m = re.match(r"(?:#|//| \*) (dump|restore|refused|says): (.*)", line)
             if m and m[1] == "refused":
                 out["refused"] = m[2].strip()
+            elif m and m[1] == "says":
+                out["says"].append(m[2].strip())
             elif m:
                 out[m[1]] += m[2].split()
     return out
@@ -170,6 +173,9 @@ def refused(args, opts, pid, work):
     text += read(os.path.join(images, "dump.log"))
     if f"[{opts['refused']}]" not in text:
         raise Failed(f"refused, but not with {opts['refused']}: {text[-600:]}")
+    for what in opts["says"]:
+        if not re.search(what, text):
+            raise Failed(f"refused, but without {what!r}: {text[-600:]}")
     if os.path.exists(os.path.join(images, "inventory.img")):
         raise Failed("refused, but there is an inventory")
 
