@@ -121,7 +121,7 @@ add("io_uring", libc.syscall(425, 4, params))
 add("userfaultfd", libc.syscall(323, 1 | 0o2000000))
 attr = ctypes.create_string_buffer(struct.pack("IIQ", 1, 112, 1) + bytes(96))  # a software clock
 add("perf", libc.syscall(298, attr, 0, -1, -1, 0))
-for dev in ("/dev/fuse", "/dev/kmsg", "/dev/net/tun"):
+for dev in ("/dev/fuse", "/dev/kmsg"):
     try:
         add(dev, os.open(dev, os.O_RDWR))
     except OSError:
