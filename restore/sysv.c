@@ -21,8 +21,8 @@
 static int sysv_fail(struct restore_ctx *ctx, const IpcShmEntry *e, int err, const char *what)
 {
 	return fail(ctx->report, "sysv-segment", err,
-		    "System V shared memory %u, key %#x, %llu bytes: %s", e->desc->id,
-		    e->desc->key, (unsigned long long)e->size, what);
+		    "System V shared memory %u, key %#x, %llu bytes: %s", e->desc->id, e->desc->key,
+		    (unsigned long long)e->size, what);
 }
 
 /* The creator is whoever makes it, and cannot be set. */

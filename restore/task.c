@@ -204,8 +204,9 @@ static int open_mapped(struct restore_ctx *ctx, struct pstree_item *me)
 		int *fd = &me->restore->fds[i];
 
 		*fd = -1;
-		if (me->vmas[i].shmem && !me->vmas[i].shmem->sysv && (*fd = fcntl(me->vmas[i].shmem->fd, F_DUPFD_CLOEXEC,
-						      me->restore->service_fd_base)) < 0)
+		if (me->vmas[i].shmem && !me->vmas[i].shmem->sysv &&
+		    (*fd = fcntl(me->vmas[i].shmem->fd, F_DUPFD_CLOEXEC,
+				 me->restore->service_fd_base)) < 0)
 			return fail(ctx->report, "fd-limit", errno,
 				    "pid %d: a descriptor of shared memory", me->pid);
 		if (!me->vmas[i].file)

@@ -36,6 +36,6 @@ int load_table(struct loader *l, struct pstree_item *it); /* fdinfo-<files_id>.i
 int load_mm(struct loader *l, struct pstree_item *it);    /* mm-, pagemap-<pid>.img */
 int load_locks(struct loader *l);                         /* filelocks.img */
 int load_segments(struct loader *l);
-int load_shmems(struct loader *l);                        /* pagemap-shmem-*.img */
+int load_shmems(struct loader *l); /* pagemap-shmem-*.img */
 
 #endif

@@ -102,9 +102,9 @@ struct shmem {
 	struct page_run *runs;
 	size_t nr_runs;
 	uint32_t pages_id;
-	IpcShmEntry *sysv;  /* of System V shared memory, or NULL */
-	int fd;        /* -1, or our own descriptor of the live object */
-	uint64_t hash; /* of its content: see memhash.h */
+	IpcShmEntry *sysv; /* of System V shared memory, or NULL */
+	int fd;            /* -1, or our own descriptor of the live object */
+	uint64_t hash;     /* of its content: see memhash.h */
 	uint64_t hashed_pages;
 	struct list_head list;
 };
