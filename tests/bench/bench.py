@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Times dump and restore of three kinds of process, and prints medians.
+"""Times dump and restore of several kinds of process, and prints medians.
 
-bench.py [-n ROUNDS] [-d DIR]... [small] [mem] [threads] [rss]
+bench.py [-n ROUNDS] [-d DIR]... [small] [mem] [threads] [locks] [rss]
 
 With CRIU=PROGRAM every round runs both tools, one after the other, and the table has ratios (ours over CRIU's) beside
 the bars they are held to. Images go to a tmpfs (/dev/shm) and to a disk (/var/tmp), or to each DIR. A round is: dump
@@ -13,13 +13,16 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TARGET = os.path.abspath(os.path.join(os.environ.get("BUILD", os.path.join(HERE, "../../build")), "tests/bench/target"))
 CL = os.environ.get("CL", os.path.join(HERE, "../../build/criu-lite"))
 HEAD, GAP, GAPS = struct.Struct("5Q"), struct.Struct("2Q"), 256
-KINDS = {"small": ("small", "4 threads, 35 mappings"), "mem": ("mem:1024", "1 GiB anonymous memory"), "threads": ("threads:500", "500 threads")}
+KINDS = {"small": ("small", "4 threads, 35 mappings"), "mem": ("mem:1024", "1 GiB anonymous memory"), "threads": ("threads:500", "500 threads"),
+         "locks": ("locks:10000", "10,000 locks on 100 files")}
 # What the figures are held to: (kind, figure, file system or None): ours over CRIU's at most.
 BARS = {("small", "dump", None): 0.2, ("small", "restore", None): 0.2, ("small", "frozen", None): 0.5,
         ("mem", "frozen", None): 0.7, ("mem", "restore", "tmpfs"): 0.9, ("mem", "restore", "disk"): 0.7,
-        ("threads", "dump", None): 0.45}
+        ("threads", "dump", None): 0.45, 
+        # Less what the kernel takes for itself, whoever asks it: see kernel_cost().
+        ("locks", "dump*", None): 0.3, ("locks", "restore*", None): 0.3}
 RSS_MIB = 64
-FIGURES = ("dump", "fsync", "dump -R", "frozen", "restore")
+FIGURES = ("dump", "fsync", "dump -R", "frozen", "restore", "dump*", "restore*")
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -106,6 +109,12 @@ def complaint(out, argv):
     return " | ".join(l for t in texts for l in t.splitlines() if "rror" in l)[:400]
 
 
+def kernel_cost(r, kind, scratch):
+    """What only the kernel can do costs any tool the same: to tell of locks, and to take them. Measured beside each round."""
+    out = subprocess.run([TARGET, "cost", kind.split(":")[1], scratch + "/cost"], stdout=subprocess.PIPE, check=True).stdout.split()
+    r["take"], r["tell"] = (int(ns) / 1e6 for ns in out)
+
+
 def stats(out):
     text = open(out).read()
     try:
@@ -128,7 +137,7 @@ def round_of(name, path, kind, where, mib):
     scratch = tempfile.mkdtemp(dir="/dev/shm")
     live, img, out = base + "/live", base + "/img", scratch + "/out"
     os.mkdir(live, 0o700), os.mkdir(img, 0o700)
-    call = lambda verb, d, *more: [path, verb, "-D", d, "-o", verb + ".log"] + (["--json"] if ours else []) + list(more)
+    call = lambda verb, d, *more: [path, verb, "-D", d, "-o", verb + ".log"] + (["--json"] if ours else []) + (["-l"] if kind.startswith("locks") else []) + list(more)
     t = None
     try:
         t = Target(kind, scratch)
@@ -147,6 +156,8 @@ def round_of(name, path, kind, where, mib):
         start, end, peak = tool(call("restore", img, "-d"), out)
         t.check("after restore")
         r["restore"], r["restore peak"] = (end - start) / 1e6, peak
+        if kind.startswith("locks"):
+            kernel_cost(r, kind, scratch)
         return r
     finally:
         if t:
@@ -180,6 +191,18 @@ def middle(rounds, figure):
     return statistics.median(v) if v else None
 
 
+def less_kernel(data):
+    """dump* and restore*: ours without the kernel's part, over all of CRIU's."""
+    for name, rounds in data.items():
+        for r in rounds:
+            if "take" in r:
+                r["dump*"] = r["dump"] - (r["tell"] if name == "ours" else 0)
+                r["restore*"] = r["restore"] - (r["take"] if name == "ours" else 0)
+    if data["ours"] and "take" in data["ours"][0]:
+        print("  the kernel's own part: to tell of the locks %s, to take them %s; * is ours without it over all of CRIU's" %
+              (show(middle(data["ours"], "tell")), show(middle(data["ours"], "take"))))
+
+
 def show(v):
     return "-" if v is None else "%.2f" % v if v < 10 else "%.1f" % v if v < 1000 else "%.0f" % v
 
@@ -189,6 +212,7 @@ def table(kind, where, data):
     missed, disk = 0, "tmpfs" if fs(where) == "tmpfs" else "disk"
     rounds = {len(v) for v in data.values()}
     print("\n%s; images on %s; medians of %s, ms" % (KINDS[kind][1], fs(where), "/".join(map(str, rounds))))
+    less_kernel(data)
     print("  %-9s %9s" % ("", "criu-lite") + ("%9s %7s %7s" % ("CRIU", "ratio", "bar") if "CRIU" in data else ""))
     for figure in FIGURES:
         a, b = (middle(data.get(n, []), figure) for n in ("ours", "CRIU"))

@@ -1,8 +1,10 @@
 /*
  * target - what the benchmark dumps, and the stop watch it uses.
  *
- *   target small|mem:MIB|threads:N REPORT   a daemon: its pid goes to standard output
- *   target run SECONDS COMMAND...           on descriptor 3: status, start and end in ns, peak KiB
+ *   target small|mem:MIB|threads:N|locks:N REPORT   a daemon: its pid goes to standard output
+ *   target cost N PATH       what N locks cost the kernel: ns to take them, ns to read them in
+ * fdinfo target run SECONDS COMMAND...           on descriptor 3: status, start and end in ns, peak
+ * KiB
  *
  * A daemon's ticker looks at the clock every 100 us, and notes in REPORT (a
  * shared mapping, struct report) each time that it did not get to it for
@@ -140,13 +142,41 @@ static bool add_memory(size_t bytes)
 	return true;
 }
 
+#define LOCKED_FILES 100u
+
+/* Locks on 100 files beside the report, half of them POSIX and half OFD. */
+static bool add_locks(unsigned int n, const char *path)
+{
+	char name[4096];
+
+	for (unsigned int i = 0; i < LOCKED_FILES; i++) {
+		int fd, cmd = i % 2 ? F_SETLK : F_OFD_SETLK;
+
+		snprintf(name, sizeof(name), "%s.lock%u", path, i);
+		fd = open(name, O_RDWR | O_CREAT, 0600);
+		for (unsigned int k = 0; fd >= 0 && k < n / LOCKED_FILES; k++) {
+			struct flock l = { .l_type = k % 2 ? F_RDLCK : F_WRLCK,
+					   .l_start = 20 * k,
+					   .l_len = 10 };
+
+			if (fcntl(fd, cmd, &l) < 0)
+				return false;
+		}
+		if (fd < 0)
+			return false;
+	}
+	return true;
+}
+
 /* A program of the usual size: some threads, mappings and descriptors. */
-static bool become(const char *kind)
+static bool become(const char *kind, const char *path)
 {
 	if (!strncmp(kind, "mem:", 4))
 		return add_memory(strtoul(kind + 4, NULL, 10) << 20) && add_threads(1);
 	if (!strncmp(kind, "threads:", 8))
 		return add_threads((unsigned int)strtoul(kind + 8, NULL, 10));
+	if (!strncmp(kind, "locks:", 6))
+		return add_locks((unsigned int)strtoul(kind + 6, NULL, 10), path) && add_threads(1);
 	if (strcmp(kind, "small") != 0 || !add_memory(1 << 20) || !add_threads(SMALL))
 		return false;
 	while (count_vmas() < ALL_VMAS) {
@@ -188,7 +218,7 @@ static int daemonize(const char *kind, const char *path)
 			dup2(fd, i);
 		dup2(ready[1], 3);
 		close_range(4, ~0u, 0);
-		if (!become(kind) || write(3, "", 1) != 1)
+		if (!become(kind, path) || write(3, "", 1) != 1)
 			_exit(1);
 		close(3);
 		tick();
@@ -197,6 +227,30 @@ static int daemonize(const char *kind, const char *path)
 	while (wait(NULL) > 0)
 		;
 	return read(ready[0], &c, 1) != 1;
+}
+
+/* The floor for any tool: nothing but the calls that take the locks, and those that read them. */
+static int cost(unsigned int n, const char *path)
+{
+	uint64_t start = now(), taken, end;
+	char name[64], buf[65536];
+
+	if (!add_locks(n, path))
+		return 1;
+	taken = now();
+	for (int fd = 3; fd < 3 + (int)LOCKED_FILES; fd++) {
+		int info;
+
+		snprintf(name, sizeof(name), "/proc/self/fdinfo/%d", fd);
+		info = open(name, O_RDONLY);
+		while (info >= 0 && read(info, buf, sizeof(buf)) > 0)
+			;
+		close(info);
+	}
+	end = now();
+	printf("%llu %llu\n", (unsigned long long)(taken - start),
+	       (unsigned long long)(end - taken));
+	return 0;
 }
 
 static pid_t child;
@@ -234,5 +288,7 @@ int main(int argc, char **argv)
 {
 	if (argc > 3 && !strcmp(argv[1], "run"))
 		return run((unsigned int)strtoul(argv[2], NULL, 10), argv + 3);
+	if (argc == 4 && !strcmp(argv[1], "cost"))
+		return cost((unsigned int)strtoul(argv[2], NULL, 10), argv[3]);
 	return argc == 3 ? daemonize(argv[1], argv[2]) : 1;
 }
