@@ -35,6 +35,28 @@ def lease(fd, type):
         return errno.errorcode[e.errno]
 
 
+def take(kind, fd, type):
+    if kind == "flock":
+        return flock(fd, (fcntl.LOCK_EX if type == W else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    return lock(fd, type, 0, 10, SETLK if kind == "posix" else OFD_SETLK)
+
+
+def asks(kind, fd, type, ours):
+    """Would a lock be refused? "X" or "-". An own descriptor stays open: to close it would drop POSIX locks."""
+    if kind == "flock":
+        got = take(kind, fd, type)
+        flock(fd, fcntl.LOCK_UN)
+    else:
+        ask = struct.pack("hhqqi4x", type, 0, 5, 1, 0)
+        got = "EAGAIN" if struct.unpack("hhqqi4x", fcntl.fcntl(fd, GETLK if kind == "posix" else OFD_GETLK, ask))[0] != U else "ok"
+    if ours:
+        kept.append(fd)
+    return "-" if got == "ok" else "X"
+
+
+kept = []
+
+
 def opens(path, flags):
     """A descriptor, or the name of the error."""
     try:

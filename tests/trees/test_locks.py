@@ -287,5 +287,77 @@ def test_lslocks_says_the_same_before_and_after():
     assert lslocks() == before, (before, lslocks())
 
 
+# Who conflicts with whom: what is held, what is asked for, and the answers to another process, to the same process by
+# another description, and by the same one. "-": none, "X": refused.
+MATRIX = """
+    posix R   posix R   - - -
+    posix R   posix W   X - -
+    posix W   posix R   X - -
+    posix W   posix W   X - -
+    posix R   ofd R     - - -
+    posix R   ofd W     X X X
+    posix W   ofd R     X X X
+    posix W   ofd W     X X X
+    ofd R     posix R   - - -
+    ofd R     posix W   X X X
+    ofd W     posix R   X X X
+    ofd W     posix W   X X X
+    ofd R     ofd R     - - -
+    ofd R     ofd W     X X -
+    ofd W     ofd R     X X -
+    ofd W     ofd W     X X -
+    flock R   flock R   - - -
+    flock R   flock W   X X -
+    flock W   flock R   X X -
+    flock W   flock W   X X -
+    flock W   posix W   - - -
+    flock W   ofd W     - - -
+    posix W   flock W   - - -
+    ofd W     flock W   - - -
+"""
+
+
+def matrix_rows():
+    for line in filter(None, map(str.split, MATRIX.splitlines())):
+        yield tuple(line[:2]), tuple(line[2:4]), line[4:]
+
+
+def matrix_answers(p, q):
+    """Asks without taking; but for flock(2), which has no question: there a taken lock is given back at once."""
+    out = []
+    for n, (held, asked, _) in enumerate(matrix_rows()):
+        name, kind, type = "m%d" % n, asked[0], asked[1]
+        row = []
+        for who, fd in ((q, "opens(%r, os.O_RDWR)" % name), (p, "opens(%r, os.O_RDWR)" % name), (p, "fds[%d]" % n)):
+            if kind == "flock" and held[0] == "flock" and who is p and fd.startswith("fds"):
+                # The same description: asked for, it would be changed.
+                row.append("-")
+                continue
+            row.append(who("asks(%r, %s, %s, %s)" % (kind, fd, type, not fd.startswith("fds"))))
+        out.append(row)
+    return out
+
+
+def test_matrix_of_conflicts_before_and_after():
+    p = Puppet()
+    for n, _ in enumerate(matrix_rows()):
+        fresh("m%d" % n)
+    held = [h for h, _, _ in matrix_rows()]
+    p("fds = [opens('m%%d' %% n, os.O_RDWR) for n in range(%d)]" % len(held))
+    q = p.child("q")
+    q("_ = [os.close(fd) for fd in fds]")
+    for n, (kind, type) in enumerate(held):
+        assert p("take(%r, fds[%d], %s)" % (kind, n, type)) == "ok"
+    want = [answers for _, _, answers in matrix_rows()]
+    for when in ("before", "after"):
+        got = matrix_answers(p, q)
+        wrong = [(r, g) for r, g in zip(matrix_rows(), got) if r[2] != g]
+        assert not wrong, (when, wrong)
+        if when == "before":
+            before = [kernel_locks(at("m%d" % n)) for n in range(len(held))]
+            cycle(p.pid, "-l")
+            assert [kernel_locks(at("m%d" % n)) for n in range(len(held))] == before
+
+
 if __name__ == "__main__":
     main()
