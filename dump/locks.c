@@ -39,9 +39,10 @@ static const char *const words[] = {
 struct found_locks {
 	struct found_locks *next;
 	struct file_desc *d;
-	struct lock_line *own; /* of the description */
+	struct lock_line *own; /* of the description, and POSIX ones of @read */
 	size_t nr_own;
-	bool posix; /* somebody has a POSIX or an OFD lock on its inode */
+	const struct filedesc *read; /* the table whose fdinfo has been read */
+	bool posix;                  /* somebody has a POSIX or an OFD lock on its inode */
 };
 
 /* Said once for a description; a READ lease on one that writes has been downgraded by the clock. */
@@ -95,10 +96,9 @@ static int own_locks(struct dump_ctx *ctx, struct file_desc *d, const struct fd_
 		at = ctx->text.p;
 	}
 	while (!ret && (at = lock_next(at, &l))) {
-		if (l.kind == LOCK_POSIX)
-			continue;
 		ret = check_line(ctx, fi, &l);
 		*f = *f ? *f : found_new(ctx, d);
+		(*f)->read = fi->task->fdt;
 		arena_push(ctx->arena, (*f)->own, (*f)->nr_own) = l;
 	}
 	return ret;
@@ -217,13 +217,21 @@ static struct pstree_item *user_of(struct dump_ctx *ctx, const struct filedesc *
 
 static int tell_own(struct dump_ctx *ctx, const struct found_locks *f)
 {
+	const struct fd_info *fi = &f->d->dump->fi;
+
 	for (size_t i = 0; i < f->nr_own; i++) {
 		const struct lock_line *l = &f->own[i];
-		struct fdinfo_list_entry *fle = holder(ctx, f->d, l->pid);
-		pid_t who = locks_shared_with(ctx, f->d, l->pid);
+		struct fdinfo_list_entry *fle;
+		pid_t who;
 
+		if (l->kind == LOCK_POSIX) {
+			add_lock(ctx, l, user_of(ctx, f->read, l->pid), fi->fd, f->d);
+			continue;
+		}
+		fle = holder(ctx, f->d, l->pid);
+		who = locks_shared_with(ctx, f->d, l->pid);
 		if (who)
-			return file_blocker(ctx, &f->d->dump->fi, "file-lock-outside", EBUSY,
+			return file_blocker(ctx, fi, "file-lock-outside", EBUSY,
 					    "%s on it is held by process %d, too, which is outside "
 					    "of the tree; end that, or let it close the file",
 					    words[l->kind], who);
@@ -245,7 +253,7 @@ static int tell_posix(struct dump_ctx *ctx, const struct found_locks *f)
 		char name[32];
 
 		/* All descriptors of a table that lead to it say the same. */
-		if (fle->fdt == last)
+		if (fle->fdt == last || fle->fdt == f->read)
 			continue;
 		last = fle->fdt;
 		snprintf(name, sizeof(name), "fdinfo/%d", fle->fd);

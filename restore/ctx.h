@@ -47,6 +47,8 @@ struct restore_shared {
 	atomic_bool own_table; /* connections are held back by a table that we have made */
 	atomic_bool committed; /* the tree runs: nobody may undo the restore any more */
 	atomic_uchar *stage;   /* enum fle_stage by fle.index */
+	size_t nr_locks;
+	atomic_uchar *locked; /* by number in pstree.locks: the task has taken it */
 };
 
 /* pstree_item.restore */

@@ -1,12 +1,14 @@
 /*
  * locks - POSIX locks, OFD locks and those of flock(2) are taken again by the
- * tasks that had them, by remote calls.
+ * tasks that had them.
  *
  * To close any descriptor of an inode drops all POSIX locks that its table has
- * there. So this comes when every table is as it was dumped: helpers' and the
- * tool's own descriptors are closed, and so is what memory was mapped from.
- * What is taken here is taken without waiting: it was held by all of these
- * together, so only somebody else can be in the way.
+ * there. So this comes when the table is as it was dumped: helpers' and the
+ * tool's own descriptors are closed. What memory is yet to be mapped from is
+ * closed later: POSIX locks on such files are taken at the end, by remote calls.
+ *
+ * Nobody waits for a lock here: it was held by all of these together, so only
+ * somebody else can be in the way. Who that is, the tool finds out.
  */
 #include "restore/locks.h"
 
@@ -14,6 +16,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -54,6 +57,84 @@ int locks_fetch(struct restore_ctx *ctx, const struct held_lock *k)
 
 	(void)ctx;
 	return fd < 0 ? -errno : fd;
+}
+
+/* Files that the users of a table have open to map them. */
+struct mapped {
+	struct stat *files;
+	size_t n;
+};
+
+static void note_mapped(struct restore_ctx *ctx, const struct filedesc *fdt, struct mapped *m)
+{
+	struct pstree_item *it;
+	struct stat st;
+	int last = -1;
+
+	list_for_each(it, &ctx->tree->items, list)
+		for (size_t i = 0; it->fdt == fdt && item_alive(it) && i <= it->nr_vmas; i++) {
+			int fd = it->restore->fds[i];
+
+			if (fd >= 0 && fd != last && fstat(fd, &st) == 0)
+				arena_push(ctx->arena, m->files, m->n) = st;
+			last = fd;
+		}
+}
+
+static bool is_mapped(const struct mapped *m, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return true;
+	for (size_t i = 0; i < m->n; i++)
+		if (m->files[i].st_ino == st.st_ino && m->files[i].st_dev == st.st_dev)
+			return true;
+	return false;
+}
+
+static int take(const FileLockEntry *e, int fd)
+{
+	struct flock range = range_of(e);
+
+	switch (e->flag) {
+	case FL_FLOCK:
+		return flock(fd, flock_op(e));
+	case FL_OFD:
+		return fcntl(fd, F_OFD_SETLK, &range);
+	case FL_POSIX:
+		return fcntl(fd, F_SETLK, &range);
+	default:
+		return fcntl(fd, F_SETLEASE, (int)e->type & ~LEASE_BREAKING);
+	}
+}
+
+/**
+ * locks_take - what a task takes while it runs our code, which is much faster
+ * @ctx: the run
+ * @me: the calling task; its table is as it was dumped
+ *
+ * What it cannot take is left to restore_locks().
+ */
+void locks_take(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	struct mapped m = { 0 };
+	bool known = false, later = false;
+	int fd = -1;
+
+	for (size_t i = 0; i < ctx->tree->nr_locks; i++) {
+		const struct held_lock *k = &ctx->tree->locks[i];
+
+		if (k->it != me || is_lease(k))
+			continue;
+		if (k->e->flag == FL_POSIX && !known)
+			note_mapped(ctx, me->fdt, &m);
+		known |= k->e->flag == FL_POSIX;
+		if (k->e->flag == FL_POSIX && k->e->fd != fd)
+			later = is_mapped(&m, fd = k->e->fd);
+		if ((k->e->flag != FL_POSIX || !later) && take(k->e, k->e->fd) == 0)
+			atomic_store(&ctx->shared->locked[i], 1);
+	}
 }
 
 /* The locks of one task from @k to @end: as many as fit into one batch. */
@@ -101,6 +182,12 @@ static int take_some(struct restore_ctx *ctx, const struct held_lock *k,
 	return 0;
 }
 
+static bool is_left(const struct restore_ctx *ctx, const struct held_lock *k,
+		    const struct held_lock *first)
+{
+	return k->it && !is_lease(k) && !atomic_load(&ctx->shared->locked[k - first]);
+}
+
 /**
  * restore_locks - locks on files, but for leases
  * @ctx: the run; the tasks are traced, their memory stands, no descriptor is to be closed
@@ -109,22 +196,22 @@ static int take_some(struct restore_ctx *ctx, const struct held_lock *k,
  */
 int restore_locks(struct restore_ctx *ctx)
 {
-	const struct held_lock *k = ctx->tree->locks, *end;
+	const struct held_lock *first = ctx->tree->locks, *k = first, *end;
 
-	if (!k)
+	if (!first)
 		return 0;
-	end = k + ctx->tree->nr_locks;
+	end = first + ctx->tree->nr_locks;
 	while (k < end) {
 		const struct held_lock *stop = k;
 		size_t n;
 		int ret;
 
-		if (!k->it || is_lease(k)) {
+		while (stop < end && stop->it == k->it && is_left(ctx, stop, first))
+			stop++;
+		if (stop == k) {
 			k++;
 			continue;
 		}
-		while (stop < end && stop->it == k->it && !is_lease(stop))
-			stop++;
 		ret = take_some(ctx, k, stop, &n);
 		if (ret < 0)
 			return ret;
@@ -146,19 +233,10 @@ int locks_in_flight(struct restore_ctx *ctx, struct pstree_item *me)
 {
 	for (size_t i = 0; i < ctx->tree->nr_locks; i++) {
 		const struct held_lock *k = &ctx->tree->locks[i];
-		struct flock range = range_of(k->e);
-		int fd, ret;
 
 		if (k->it || engine_master(k->desc) != me)
 			continue;
-		fd = file_fd(k->desc);
-		if (k->e->flag == FL_FLOCK)
-			ret = flock(fd, flock_op(k->e));
-		else if (k->e->flag == FL_OFD)
-			ret = fcntl(fd, F_OFD_SETLK, &range);
-		else
-			ret = fcntl(fd, F_SETLEASE, (int)k->e->type & ~LEASE_BREAKING);
-		if (ret < 0)
+		if (take(k->e, file_fd(k->desc)) < 0)
 			return locks_refused(ctx, k, errno);
 	}
 	return 0;

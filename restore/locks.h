@@ -4,6 +4,7 @@
 
 #include "restore/ctx.h"
 
+void locks_take(struct restore_ctx *ctx, struct pstree_item *me);
 int locks_in_flight(struct restore_ctx *ctx, struct pstree_item *me);
 int locks_fetch(struct restore_ctx *ctx, const struct held_lock *k);
 

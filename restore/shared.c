@@ -21,7 +21,7 @@
 static size_t shared_size(const struct restore_shared *s)
 {
 	return sizeof(*s) + s->nr_tasks * sizeof(atomic_uint) + s->nr_fds * sizeof(int) +
-	       s->nr_fles;
+	       s->nr_fles + s->nr_locks;
 }
 
 /**
@@ -33,7 +33,8 @@ static size_t shared_size(const struct restore_shared *s)
 int restore_shared_new(struct restore_ctx *ctx)
 {
 	struct restore_shared size = { .nr_tasks = ctx->tree->nr_items,
-				       .nr_fles = engine_count(ctx) };
+				       .nr_fles = engine_count(ctx),
+				       .nr_locks = ctx->tree->nr_locks };
 	struct restore_shared *s;
 	struct pstree_item *it;
 	int *fds;
@@ -48,9 +49,11 @@ int restore_shared_new(struct restore_ctx *ctx)
 	s->nr_tasks = size.nr_tasks;
 	s->nr_fles = size.nr_fles;
 	s->nr_fds = size.nr_fds;
+	s->nr_locks = size.nr_locks;
 	s->phase = (atomic_uint *)(s + 1);
 	fds = (int *)(s->phase + s->nr_tasks);
 	s->stage = (atomic_uchar *)(fds + s->nr_fds);
+	s->locked = s->stage + s->nr_fles;
 	list_for_each(it, &ctx->tree->items, list) {
 		it->restore->fds = fds;
 		fds += it->nr_vmas + 1;

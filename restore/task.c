@@ -348,6 +348,8 @@ static int restore_files(struct restore_ctx *ctx, struct pstree_item *me)
 	restore_set_phase(ctx, me, RST_MAPPED);
 	ret = owner == me ? close_rest(ctx, me) : restore_wait_phase(ctx, owner, RST_FILES);
 	restore_set_phase(ctx, me, RST_FILES);
+	if (ret >= 0)
+		locks_take(ctx, me);
 	return ret;
 }
 

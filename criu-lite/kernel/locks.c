@@ -9,6 +9,7 @@
  */
 #include "kernel/locks.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -47,56 +48,104 @@ const char *lock_type_name(int type)
 	return type == F_RDLCK ? "READ" : type == F_WRLCK ? "WRITE" : "UNLCK";
 }
 
-static enum lock_kind kind_of(const char *word)
+/* A word of the line; a cursor into many lines, so nothing here looks beyond its line. */
+struct word {
+	const char *p;
+	size_t len;
+};
+
+static struct word next_word(const char **at)
 {
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
-		if (!strcmp(word, kinds[i]))
-			return (enum lock_kind)i;
-	/* Older kernels had another word for it. */
-	return !strcmp(word, "OFDLK") ? LOCK_OFD : LOCK_OTHER;
+	struct word w;
+
+	*at += strspn(*at, " ");
+	w.p = *at;
+	w.len = strcspn(*at, " \n");
+	*at += w.len;
+	return w;
 }
 
-static int type_of(const char *word)
+static bool word_is(struct word w, const char *text)
 {
-	return !strcmp(word, "READ") ? F_RDLCK : !strcmp(word, "WRITE") ? F_WRLCK : F_UNLCK;
+	return w.len == strlen(text) && !memcmp(w.p, text, w.len);
+}
+
+/* A number with one character behind it: a blank, a colon or the end. */
+static bool number(const char **at, int base, uint64_t *val)
+{
+	char *end;
+
+	*at += strspn(*at, " ");
+	if (!isxdigit((unsigned char)**at) && **at != '-')
+		return false;
+	*val = strtoull(*at, &end, base);
+	if (end == *at)
+		return false;
+	*at = end;
+	return true;
+}
+
+static enum lock_kind kind_of(struct word w)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (word_is(w, kinds[i]))
+			return (enum lock_kind)i;
+	return LOCK_OTHER;
+}
+
+static int type_of(struct word w)
+{
+	return word_is(w, "READ") ? F_RDLCK : word_is(w, "WRITE") ? F_WRLCK : F_UNLCK;
+}
+
+/* "08:01:131 0 EOF" */
+static bool parse_place(const char *at, struct lock_line *l)
+{
+	uint64_t major, minor;
+
+	if (!number(&at, 16, &major) || *at++ != ':' || !number(&at, 16, &minor) || *at++ != ':' ||
+	    !number(&at, 10, &l->ino) || !number(&at, 10, &l->start))
+		return false;
+	l->major = (uint32_t)major;
+	l->minor = (uint32_t)minor;
+	if (number(&at, 10, &l->end))
+		return true;
+	l->end = UINT64_MAX;
+	return word_is(next_word(&at), "EOF");
 }
 
 /**
  * lock_parse - one line
- * @line: the line, from its number on
+ * @line: the line, from its number on; more may follow it
  * @out: filled
  *
  * Return: 0, or -EINVAL if it is no such line.
  */
 int lock_parse(const char *line, struct lock_line *out)
 {
-	char kind[16], mode[16], type[16], end[24];
-	unsigned long long ino, start;
-	unsigned maj, min;
-	int pid, skip = 0;
 	struct lock_line l = { 0 };
+	const char *at = line;
+	struct word w;
+	uint64_t n;
 
-	if (sscanf(line, "%*d:%n", &skip) < 0 || !skip)
+	if (!number(&at, 10, &n) || *at++ != ':')
 		return -EINVAL;
-	line += skip + strspn(line + skip, " ");
-	if (!strncmp(line, "->", 2)) {
+	w = next_word(&at);
+	if (word_is(w, "->")) {
 		l.waits = true;
-		line += 2;
+		w = next_word(&at);
 	}
-	if (sscanf(line, "%15s %15s %15s %d %x:%x:%llu %llu %23s", kind, mode, type, &pid, &maj,
-		   &min, &ino, &start, end) != 9)
-		return -EINVAL;
-	l.kind = kind_of(kind);
-	l.type = type_of(type);
-	l.breaking = !strcmp(mode, "BREAKING");
+	l.kind = kind_of(w);
+	w = next_word(&at);
+	l.breaking = word_is(w, "BREAKING");
 	/* Whoever makes a lease break has a line of its own. */
-	l.waits |= !strcmp(mode, "BREAKER");
-	l.pid = pid;
-	l.major = maj;
-	l.minor = min;
-	l.ino = ino;
-	l.start = start;
-	l.end = strcmp(end, "EOF") ? strtoull(end, NULL, 10) : UINT64_MAX;
+	l.waits |= word_is(w, "BREAKER");
+	l.type = type_of(next_word(&at));
+	if (!number(&at, 10, &n))
+		return -EINVAL;
+	l.pid = (pid_t)(int64_t)n;
+	if (!parse_place(at, &l))
+		return -EINVAL;
 	*out = l;
 	return 0;
 }

@@ -124,6 +124,10 @@ static int by_place(const void *a, const void *b)
  */
 void pstree_sort_locks(struct pstree *t)
 {
-	if (t->nr_locks)
+	size_t i = 1;
+
+	while (i < t->nr_locks && by_place(&t->locks[i - 1], &t->locks[i]) <= 0)
+		i++;
+	if (i < t->nr_locks)
 		qsort(t->locks, t->nr_locks, sizeof(*t->locks), by_place);
 }
