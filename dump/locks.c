@@ -54,6 +54,10 @@ static int check_line(struct dump_ctx *ctx, const struct fd_info *fi, const stru
 	if (!ctx->opts->file_locks)
 		return file_blocker(ctx, fi, "file-locks", EOPNOTSUPP,
 				    "it has %s; locks need --file-locks", words[l->kind]);
+	if (l->kind == LOCK_LEASE && fi->via)
+		return file_blocker(ctx, fi, "lease-in-flight", EOPNOTSUPP,
+				    "it has a lease and is only in the queue of a socket; receive "
+				    "it first");
 	if (l->kind == LOCK_LEASE && l->type == F_RDLCK && !l->breaking &&
 	    (fi->flags & O_ACCMODE) != O_RDONLY)
 		return file_blocker(ctx, fi, "lease-expired", EOPNOTSUPP,
@@ -90,7 +94,8 @@ static int own_locks(struct dump_ctx *ctx, struct file_desc *d, const struct fd_
 	int ret = 0;
 
 	if (!at || !*at) {
-		snprintf(name, sizeof(name), "fdinfo/%d", fi->fd);
+		/* Of what is in flight the descriptor is ours. */
+		snprintf(name, sizeof(name), "%sfdinfo/%d", fi->via ? "/proc/self/" : "", fi->fd);
 		if (proc_read(fi->task->dump->proc_fd, name, &ctx->text))
 			return 0;
 		at = ctx->text.p;
@@ -98,7 +103,7 @@ static int own_locks(struct dump_ctx *ctx, struct file_desc *d, const struct fd_
 	while (!ret && (at = lock_next(at, &l))) {
 		ret = check_line(ctx, fi, &l);
 		*f = *f ? *f : found_new(ctx, d);
-		(*f)->read = fi->task->fdt;
+		(*f)->read = fi->via ? NULL : fi->task->fdt;
 		arena_push(ctx->arena, (*f)->own, (*f)->nr_own) = l;
 	}
 	return ret;

@@ -82,13 +82,13 @@ pid_t locks_shared_with(struct dump_ctx *ctx, const struct file_desc *d, pid_t t
 {
 	const struct fd_info *fi = &d->dump->fi;
 	const struct outside_fd *o;
+	pid_t pid = fi->via ? getpid() : fi->task->pid;
 
 	note_ancestors(ctx);
 	if (taker > 0 && !pstree_find(ctx->tree, taker))
 		note_process(ctx, taker);
 	for (o = idmap_get(&ctx->files->outside, fi->st.st_ino); o; o = o->next)
-		if (kcmp(o->pid, fi->task->pid, CL_KCMP_FILE, (unsigned)o->fd, (unsigned)fi->fd) ==
-		    0)
+		if (kcmp(o->pid, pid, CL_KCMP_FILE, (unsigned)o->fd, (unsigned)fi->fd) == 0)
 			return o->pid;
 	return 0;
 }
