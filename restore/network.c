@@ -189,6 +189,30 @@ static void let_go(struct restore_ctx *ctx, const struct file_desc *d)
 }
 
 /**
+ * network_thaw - connections can be read and written, and are still held back
+ * @ctx: the run
+ */
+void network_thaw(struct restore_ctx *ctx)
+{
+	for (size_t i = 0; i < ctx->net->n; i++)
+		let_go(ctx, ctx->net->conns[i]);
+}
+
+/**
+ * network_freeze - after network_thaw(): their end is to tell the peers nothing
+ * @ctx: the run, which is to be undone
+ */
+void network_freeze(struct restore_ctx *ctx)
+{
+	for (size_t i = 0; i < ctx->net->n; i++) {
+		cleanup_close int fd = fetch(ctx->net->conns[i]);
+
+		if (fd >= 0)
+			tcp_repair_on(fd);
+	}
+}
+
+/**
  * network_release - let all connections go
  * @ctx: the run; committed, the tasks stand still
  */

@@ -8,6 +8,8 @@ int network_plan(struct restore_ctx *ctx);
 int network_lock(struct restore_ctx *ctx);
 void network_unlock(struct restore_ctx *ctx);
 int network_settle(struct restore_ctx *ctx);
+void network_thaw(struct restore_ctx *ctx);
+void network_freeze(struct restore_ctx *ctx);
 void network_release(struct restore_ctx *ctx);
 void network_rescue(struct restore_ctx *ctx);
 

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct fd_item;
 struct pstree;
 struct tcp_rule;
 struct report;
@@ -68,5 +69,25 @@ struct restore_stats {
 /* On success *root is the restored root's pid; it runs. */
 int restore_tree(const struct restore_opts *o, struct report *r, pid_t *root,
 		 struct restore_stats *stats);
+
+/* Descriptors of an image for a program that is started afresh. */
+struct restore_files_opts {
+	int images_fd;
+	pid_t pid;       /* whose, as of the image; 0: the root's */
+	const char *fds; /* [NAME=]NUMBER,... or listeners, sockets, all; NULL is sockets */
+	bool tcp_close;
+	unsigned network_lock; /* enum net_lock */
+	unsigned timeout;      /* seconds; 0 is the default of 10 */
+	/*
+	 * The program is started and made ready; it gets @items, at @numbers in
+	 * the image. 0, or -errno, recorded: all is undone.
+	 */
+	int (*start)(void *arg, const struct fd_item *items, const int *numbers, size_t n);
+	/* Its connections have been let go: it stays. 0 or -errno, recorded. */
+	int (*commit)(void *arg);
+	void *arg;
+};
+
+int restore_files_only(const struct restore_files_opts *o, struct report *r);
 
 #endif

@@ -64,10 +64,11 @@ const struct option_row option_rows[] = {
 	VALUE("action-script", 0, OPT_LIST, "FILE", scripts, DUMP | RESTORE, "program to run at each stage (repeatable)"),
 	FLAG("display-stats", 0, display_stats, DUMP | RESTORE, "print the statistics at the end"),
 
-	VALUE("pid", 0, OPT_NUMBER, "PID", old_pid, UPGRADE, "the program that is replaced"),
-	VALUE("fds", 0, OPT_TEXT, "LIST", fds, UPGRADE, "[NAME=]NUMBER,..., or listeners, sockets, all (default: listeners)"),
-	VALUE("env", 0, OPT_TEXT, "HOW", hand, UPGRADE, "LISTEN_FDS, or NAME=PATTERN with %d for each number (default: LISTEN_FDS)"),
-	VALUE("ready", 0, OPT_TEXT, "HOW", ready, UPGRADE, "notify, probe:ADDRESS or offer (default: notify)"),
+	FLAG("files-only", 0, files_only, RESTORE, "start a program afresh with descriptors of the image"),
+	VALUE("pid", 0, OPT_NUMBER, "PID", old_pid, UPGRADE | RESTORE, "the program that is replaced; with --files-only: whose descriptors of the image"),
+	VALUE("fds", 0, OPT_TEXT, "LIST", fds, UPGRADE | RESTORE, "[NAME=]NUMBER,..., or listeners, sockets, all (default: listeners; with --files-only: sockets)"),
+	VALUE("env", 0, OPT_TEXT, "HOW", hand, UPGRADE | RESTORE, "LISTEN_FDS, or NAME=PATTERN with %d for each number (default: LISTEN_FDS)"),
+	VALUE("ready", 0, OPT_TEXT, "HOW", ready, UPGRADE | RESTORE, "notify, probe:ADDRESS, offer or exec (default: notify; with --files-only: exec)"),
 	VALUE("stop", 0, OPT_TEXT, "SIGNAL", stop, UPGRADE, "what ends the old program then, or none (default: TERM)"),
 
 	FLAG("tcp-established", 0, tcp_established, RUNS, "permit established TCP connections"),

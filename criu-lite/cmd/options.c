@@ -331,6 +331,8 @@ static void check_whole(const struct options *o, struct report *r)
 	if (o->verb == VERB_upgrade && (!o->old_pid || o->program))
 		fail(r, "option-missing", 0,
 		     "upgrade needs --pid PID, and -- before the new program");
+	if (o->verb == VERB_restore && (o->files_only != (o->nr_args > 0) || o->program))
+		fail(r, "command-arguments", 0, "--files-only and a program behind -- go together");
 	if (o->verb == VERB_restore && o->sibling && !o->detach)
 		fail(r, "option-conflict", 0, "--restore-sibling needs --restore-detached");
 }

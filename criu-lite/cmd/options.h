@@ -47,7 +47,8 @@ struct options {
 	struct option_list irmap_paths, scripts, externals, inherits, maps, tcp_rules;
 	uint64_t ghost_limit; /* bytes; 0 is the default */
 	const char *feature;
-	unsigned old_pid; /* of upgrade */
+	unsigned old_pid; /* of upgrade, or of the image with --files-only */
+	bool files_only;
 	const char *fds, *hand, *ready, *stop;
 
 	bool shell_job, leave_running, leave_stopped, detach, sibling, daemon;

@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "cmd/cmd.h"
+#include "cmd/files_only.h"
 #include "cmd/progress.h"
 #include "cmd/stats.h"
 #include "daemon/rpc.h"
@@ -100,6 +101,8 @@ int cmd_restore(struct cmd *c)
 	/* First of all: a number that is not open must not become one of ours. */
 	int ret = outside_parse(c, &opts);
 
+	if (ret >= 0 && o->files_only)
+		return files_only_run(c);
 	if (ret >= 0)
 		ret = session_open(c, "restore.log");
 	if (ret < 0)
