@@ -104,7 +104,7 @@ static bool too_many(const struct server *s, uid_t uid, char *text, size_t size)
 	list_for_each(c, &s->clients, list)
 		own += c->uid == uid;
 	/* The one in question is among them. */
-	if (s->nr_clients <= s->o->max_clients && (uid == 0 || own <= s->o->max_clients / 2 + 1))
+	if (s->nr_clients <= s->o->max_clients && (uid == 0 || own <= (s->o->max_clients + 1) / 2))
 		return false;
 	snprintf(text, size, "the service has %zu connections, %zu of them of user %u",
 		 s->nr_clients - 1, own - 1, uid);
