@@ -167,6 +167,7 @@ demo: deps
 bench: deps
 	@$(MAKE) --no-print-directory tests
 	@CL=$(BUILD)/criu-lite BUILD=$(BUILD) tests/bench/bench.py $(BENCHARGS)
+	@CL=$(BUILD)/criu-lite tests/bench/rpc.py
 
 lint:
 	$(call install_debs,$(LINTDEBS))
