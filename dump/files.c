@@ -66,7 +66,6 @@ static int dump_one(struct dump_ctx *ctx, struct pstree_item *it, int pidfd, int
 
 static int dump_table(struct dump_ctx *ctx, struct pstree_item *it)
 {
-	struct dump_files *f = ctx->files;
 	struct fd_list l = { 0 };
 	int ret = 0, bad = 0;
 
@@ -74,21 +73,13 @@ static int dump_table(struct dump_ctx *ctx, struct pstree_item *it)
 	if (!it->fdt)
 		return fail(ctx->report, "file-table", ENOMEM, "pid %d: table of files", it->pid);
 	it->fdt->owner = it;
-	it->fdt->id = ++f->last_table;
-	f->fd_dir = openat(it->dump->proc_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (f->fd_dir < 0)
-		return fail(ctx->report, "file-list", errno, "pid %d: open /proc/%d/fd", it->pid,
-			    it->pid);
-	f->fd_dir_of = it;
+	it->fdt->id = ++ctx->files->last_table;
 	ret = file_list_get(ctx, it, &l);
 	for (size_t i = 0; !ret && i < l.n; i++) {
 		int err = dump_one(ctx, it, it->dump->pidfd, l.fd[i].fd, l.fd[i].cloexec);
 
 		bad = bad ? bad : err;
 	}
-	close_owned(&f->fd_dir);
-	f->fd_dir = -1;
-	f->fd_dir_of = NULL;
 	file_list_free(&l);
 	return ret ? ret : bad;
 }
@@ -158,7 +149,7 @@ static void read_locks(struct dump_files *f)
 }
 
 /* So many looks into fdinfo cost less than /proc/locks, which waits for an RCU grace period. */
-#define LOCK_LOOKS 1000
+#define LOCK_LOOKS 300
 
 #define PID_INIT_INO 0xeffffffcu /* of the first pid namespace, since Linux 3.8 */
 
@@ -190,9 +181,13 @@ static int files_init(struct dump_ctx *ctx)
 	struct dump_files *f = arena_new_of(ctx->arena, struct dump_files);
 	struct stat st;
 
-	f->scratch[0] = f->scratch[1] = f->fd_dir = f->mount_fd = -1;
+	f->scratch[0] = f->scratch[1] = f->own_dir = f->mount_fd = -1;
+	f->dir = PATH_DIR_INIT;
 	f->last_table = 1; /* the number of this program's own table */
 	ctx->files = f;
+	f->own_dir = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (f->own_dir < 0)
+		return fail(ctx->report, "file-table", errno, "open /proc/self/fd");
 	if (mem < 0 || fstat(mem, &st) < 0)
 		return fail(ctx->report, "file-table", errno, "memfd_create()");
 	f->memfd_dev = st.st_dev;
@@ -280,6 +275,8 @@ int dump_files_finish(struct dump_ctx *ctx)
 	idmap_free(&f->outside);
 	idmap_free(&f->outside_pids);
 	sockdiag_close(f->sockdiag);
+	path_dir_close(&f->dir);
+	close_owned(&f->own_dir);
 	close_owned(&f->mount_fd);
 	close_owned(&f->scratch[0]);
 	close_owned(&f->scratch[1]);

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/pathdir.h"
 #include "dump/ctx.h"
 #include "image/image.h"
 
@@ -42,9 +43,9 @@ struct dump_files {
 	uint32_t last_table;
 	uint32_t last_ghost;
 	uint32_t last_memfd;
-	int fd_dir; /* /proc/PID/fd of the task whose table is being read */
-	struct pstree_item *fd_dir_of;
-	int mount_fd; /* what was watched last is on this mount */
+	int own_dir;         /* /proc/self/fd */
+	struct path_dir dir; /* of the last file that was looked up by its name */
+	int mount_fd;        /* what was watched last is on this mount */
 	uint32_t mount_kdev;
 	struct file_desc **later; /* whose queues are read when all tables are known */
 	size_t nr_later;

@@ -38,7 +38,7 @@ static struct open_fd *fd_push(struct fd_list *l, size_t *room, int fd)
 /* The numbers by the directory itself. */
 static int list_dir(struct dump_ctx *ctx, struct pstree_item *it, struct fd_list *l)
 {
-	cleanup_close int fd = dup(ctx->files->fd_dir);
+	cleanup_close int fd = openat(it->dump->proc_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *de;
 	size_t room = 0;
@@ -92,7 +92,7 @@ static int list_dense(struct dump_ctx *ctx, struct pstree_item *it, struct fd_li
 	int ret;
 
 	/* The directory's size is the number of descriptors, since 6.2. */
-	open = fstat(ctx->files->fd_dir, &st) < 0 ? 0 : (size_t)st.st_size;
+	open = fstatat(it->dump->proc_fd, "fd", &st, 0) < 0 ? 0 : (size_t)st.st_size;
 	if (!by_remote(it, open))
 		return 1;
 	room = table_room(ctx, it);
@@ -150,7 +150,7 @@ static int cloexec_by_task(struct pstree_item *it, struct fd_list *l)
 
 /**
  * file_list_get - the open descriptors of a task, in ascending order
- * @ctx: the dump; files->fd_dir is the task's /proc/PID/fd
+ * @ctx: the dump
  * @it: the task
  * @l: empty; to be given back with file_list_free(), also after a failure
  *

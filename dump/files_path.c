@@ -46,12 +46,14 @@ static void without_number(char *name)
 		base[1] = 0;
 }
 
-static bool leads_to(const char *name, const struct stat *want)
+static bool leads_to(struct dump_ctx *ctx, const char *name, const struct stat *want)
 {
+	const char *base;
+	int dir = path_dir_enter(&ctx->files->dir, name, &base);
 	struct stat st;
 
-	return fstatat(AT_FDCWD, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       st.st_dev == want->st_dev && st.st_ino == want->st_ino;
+	return fstatat(dir, base, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == want->st_dev &&
+	       st.st_ino == want->st_ino;
 }
 
 /**
@@ -71,7 +73,7 @@ int file_where(struct dump_ctx *ctx, const struct fd_info *fi, struct file_where
 	if (fi->link[0] != '/')
 		return file_blocker(ctx, fi, "file-unreachable", EOPNOTSUPP,
 				    "its path cannot be reached from our root");
-	if (leads_to(fi->link, &fi->st)) {
+	if (leads_to(ctx, fi->link, &fi->st)) {
 		*w = (struct file_where){ .name = fi->link };
 		return 0;
 	}

@@ -96,8 +96,12 @@ static int run_master(struct restore_engine *e, struct fdinfo_list_entry *fle)
 			return -EINVAL;
 		}
 		err = serve_out(e, d, fd);
+		if (fd == fle->fd)
+			take_fd(&fd);
 		if (err)
 			return err;
+	} else if (engine_keep_number(e, fle)) {
+		return -EMFILE;
 	}
 	if (ret == 0) {
 		if (fle_get_stage(e, fle) == FLE_INITIALIZED) {
@@ -150,11 +154,14 @@ static void engine_enter(struct restore_engine *e, struct todo *todo)
 	struct arena *a = e->ctx->arena;
 
 	todo->fle = arena_array(a, struct fdinfo_list_entry *, e->my->n);
-	for (size_t i = 0; i < e->my->n; i++) {
-		if (e->my->fle[i] == file_master(e->my->fle[i]->desc))
+	for (size_t i = 0; i < e->my->n; i++)
+		if (e->my->fle[i]->lands)
 			todo->fle[todo->n++] = e->my->fle[i];
-		else
+	for (size_t i = 0; i < e->my->n; i++) {
+		if (e->my->fle[i] != file_master(e->my->fle[i]->desc))
 			e->slaves_left++;
+		else if (!e->my->fle[i]->lands)
+			todo->fle[todo->n++] = e->my->fle[i];
 	}
 }
 

@@ -1,7 +1,6 @@
 /*
- * engine_fds - descriptor numbers in the process that restores a table.
- * Numbers that belong to the plan hold a placeholder until their file is
- * there; what the tool needs itself is moved out of their way.
+ * engine_fds - descriptors of the tool and of the tasks while files are
+ * restored: the limit, numbers that are in nobody's way, and the end.
  */
 #include "restore/engine_priv.h"
 
@@ -10,7 +9,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -76,8 +74,15 @@ struct fdinfo_list_entry *engine_table_find(const struct engine_table *t, int fd
 	return NULL;
 }
 
-/* A duplicate of @fd at a number that is not planned, above the table if that is possible. */
-static int dup_aside(const struct engine_table *t, int fd)
+/**
+ * engine_dup_aside - duplicate a descriptor to where it is in nobody's way
+ * @t: the table of this process
+ * @fd: the descriptor
+ *
+ * Return: a number that is not planned, above the table if that is possible;
+ * or -errno.
+ */
+int engine_dup_aside(const struct engine_table *t, int fd)
 {
 	int up = fcntl(fd, F_DUPFD_CLOEXEC, t->base), from = 0;
 
@@ -87,28 +92,6 @@ static int dup_aside(const struct engine_table *t, int fd)
 		up = -1;
 	}
 	return up < 0 ? -errno : up;
-}
-
-static int move_services(struct restore_engine *e)
-{
-	for (size_t i = 0; i < e->nr_services; i++) {
-		int up;
-
-		if (!engine_table_find(e->my, *e->services[i]))
-			continue;
-		up = dup_aside(e->my, *e->services[i]);
-		/* A log on a standard stream that was never open. */
-		if (up == -EBADF) {
-			*e->services[i] = -1;
-			continue;
-		}
-		if (up < 0)
-			return fail(e->ctx->report, "fd-limit", -up, "pid %d: move descriptor %d",
-				    e->me->pid, *e->services[i]);
-		close(*e->services[i]);
-		*e->services[i] = up;
-	}
-	return 0;
 }
 
 /* Do several tasks have one table? */
@@ -158,51 +141,6 @@ int engine_services_up(struct restore_ctx *ctx)
 			close(*fd);
 		*fd = up;
 	}
-	return 0;
-}
-
-/**
- * engine_claim_numbers - move what is in the way, fill planned numbers with placeholders
- * @e: the engine, in the process that restores a table
- *
- * Return: 0 or -errno, recorded.
- */
-int engine_claim_numbers(struct restore_engine *e)
-{
-	cleanup_close int low = eventfd(0, EFD_CLOEXEC), fd = -1;
-	int ret = move_services(e);
-
-	if (ret)
-		return ret;
-	fd = low < 0 ? -errno : dup_aside(e->my, low);
-	if (fd < 0)
-		return fail(e->ctx->report, "fd-limit", -fd, "pid %d: make a placeholder",
-			    e->me->pid);
-	close(take_fd(&low));
-	/* The highest first, so that the kernel's table grows once. */
-	for (size_t i = e->my->n; i-- > 0;)
-		if (dup3(fd, e->my->fle[i]->fd, O_CLOEXEC) < 0)
-			return fail(e->ctx->report, "fd-limit", errno,
-				    "pid %d: claim descriptor %d", e->me->pid, e->my->fle[i]->fd);
-	return 0;
-}
-
-/**
- * engine_plant - put a file at its number
- * @e: the engine
- * @fle: an fle of this process's table, INITIALIZED until now
- * @fd: a descriptor of its file; stays the caller's
- *
- * Return: 0 or -errno, recorded.
- */
-int engine_plant(struct restore_engine *e, struct fdinfo_list_entry *fle, int fd)
-{
-	if (dup3(fd, fle->fd, fle->fdflags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
-		return fail(e->ctx->report, "fd-plant", errno,
-			    "pid %d: put file id %#x at descriptor %d", e->me->pid, fle->desc->id,
-			    fle->fd);
-	fle_mature(fle);
-	fle_set_stage(e, fle, FLE_OPEN);
 	return 0;
 }
 
@@ -278,7 +216,7 @@ int engine_open_now(struct restore_ctx *ctx, struct file_desc *d)
 		return have;
 	if (fd >= 0 && (!t || fd >= t->base))
 		return take_fd(&fd);
-	up = t ? dup_aside(t, have) : -EBADF;
+	up = t ? engine_dup_aside(t, have) : -EBADF;
 	if (up < 0)
 		file_fail(d, -up, "duplicate its descriptor");
 	return up;

@@ -50,6 +50,7 @@ struct restore_engine {
 	/* From here on: of the calling process. */
 	struct pstree_item *me;
 	struct engine_table *my;     /* NULL unless this process restores a table */
+	int placeholder;             /* what planned numbers hold */
 	struct file_desc *current;   /* whose open() runs */
 	bool progress;               /* in this pass: look at everything here again */
 	uint32_t wake;               /* bits of those whom this pass has given something to do */
@@ -73,10 +74,14 @@ static inline enum fle_stage fle_get_stage(const struct restore_engine *e,
 	return atomic_load(&e->ctx->shared->stage[fle->index]);
 }
 
-/* engine_fds.c: numbers in the calling process. */
-int engine_raise_limit(struct restore_engine *e, int top, size_t most);
+/* engine_claim.c: planned numbers in the calling process. */
 int engine_claim_numbers(struct restore_engine *e);
+int engine_keep_number(struct restore_engine *e, struct fdinfo_list_entry *fle);
 int engine_plant(struct restore_engine *e, struct fdinfo_list_entry *fle, int fd);
+
+/* engine_fds.c: other numbers. */
+int engine_raise_limit(struct restore_engine *e, int top, size_t most);
+int engine_dup_aside(const struct engine_table *t, int fd);
 struct fdinfo_list_entry *engine_table_find(const struct engine_table *t, int fd);
 
 /* transport.c: descriptors to and from other processes. */

@@ -28,8 +28,11 @@ struct restore_files *restore_files(const struct pstree *t)
 {
 	struct restore_ctx *ctx = engine_ctx(t);
 
-	if (!ctx->files)
+	if (!ctx->files) {
 		ctx->files = arena_new_of(t->arena, struct restore_files);
+		ctx->files->dir = PATH_DIR_INIT;
+		engine_service(ctx, &ctx->files->dir.fd);
+	}
 	return ctx->files;
 }
 
@@ -55,6 +58,7 @@ void restore_files_free(struct restore_ctx *ctx)
 	sockdiag_close(f->sockdiag);
 	if (f->unix_region)
 		munmap(f->unix_region, f->unix_region_size);
+	path_dir_close(&f->dir);
 	ctx->files = NULL;
 }
 

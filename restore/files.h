@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/idmap.h"
+#include "base/pathdir.h"
 #include "image/image.h"
 #include "model/pstree.h"
 #include "restore/ctx.h"
@@ -51,6 +52,8 @@ struct restore_files {
 	struct sockdiag *sockdiag;       /* as of before the restore */
 	struct unix_region *unix_region; /* files_unix.c's own */
 	size_t unix_region_size;
+	struct path_look *looks; /* files_ahead.c: what is at the paths of regs */
+	struct path_dir dir;     /* of the last file that was looked up by its name */
 };
 
 /* files.c */
@@ -72,6 +75,15 @@ int late_copy(const struct file_desc *d);
 
 /* outside.c */
 int *outside_fd(const struct file_desc *d);
+
+/* files_ahead.c */
+struct path_look {
+	const char *path;
+	int err; /* errno of lstat(2), or 0 */
+	mode_t mode;
+	uint64_t size;
+};
+void files_look(struct path_look *looks, size_t n);
 
 /* files_ghost.c */
 int file_ghost_prepare(struct pstree *t, struct file_desc *d);

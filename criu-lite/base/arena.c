@@ -1,6 +1,9 @@
 /*
  * arena - bump allocation in growing chunks. Memory comes zeroed. Running out
  * of it ends the program through abort(): every caller would do so.
+ *
+ * The first chunk is small; each further one is twice as large, and gets its
+ * pages at once: one by one they would cost as much as what is written there.
  */
 #include "base/arena.h"
 
@@ -8,8 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define CHUNK ((size_t)64 << 10)
+#define LARGEST ((size_t)1 << 20)
+#define PAGE ((uintptr_t)4096)
 
 struct chunk {
 	struct chunk *next;
@@ -19,6 +25,7 @@ struct chunk {
 
 struct arena {
 	struct chunk *head;
+	size_t next; /* bytes of the next chunk; 0 before the first */
 };
 
 /**
@@ -52,6 +59,44 @@ void arena_free(struct arena *a)
 	free(a);
 }
 
+static struct chunk *chunk_new(size_t size)
+{
+	struct chunk *c = calloc(1, sizeof(*c) + size);
+
+	if (!c)
+		abort();
+	c->size = size;
+	return c;
+}
+
+/* The chunk that small pieces come from, from now on. */
+static struct chunk *chunk_next(struct arena *a)
+{
+	size_t size = a->next ? a->next : CHUNK;
+	struct chunk *c = chunk_new(size);
+	uintptr_t from = ((uintptr_t)c + PAGE - 1) & ~(PAGE - 1);
+
+	/* Since Linux 5.14; without it they come one by one. */
+	if (a->next)
+		madvise((void *)from, ((uintptr_t)c + size - from) & ~(PAGE - 1),
+			MADV_POPULATE_WRITE);
+	a->next = size < LARGEST ? 2 * size : LARGEST;
+	c->next = a->head;
+	a->head = c;
+	return c;
+}
+
+/* A large piece of its own leaves the current chunk in use. */
+static void *large_piece(struct arena *a, size_t size)
+{
+	struct chunk *c = chunk_new(size), **at = a->head ? &a->head->next : &a->head;
+
+	c->used = size;
+	c->next = *at;
+	*at = c;
+	return c->data;
+}
+
 /**
  * arena_alloc - zeroed memory, aligned to 16
  * @a: the arena
@@ -67,20 +112,9 @@ void *arena_alloc(struct arena *a, size_t size)
 		abort();
 	size = (size + 15) & ~(size_t)15;
 	if (!c || c->size - c->used < size) {
-		size_t want = size > CHUNK ? size : CHUNK;
-
-		c = calloc(1, sizeof(*c) + want);
-		if (!c)
-			abort();
-		c->size = want;
-		/* A large piece of its own leaves the current chunk in use. */
-		if (a->head && size > CHUNK / 2) {
-			c->next = a->head->next;
-			a->head->next = c;
-		} else {
-			c->next = a->head;
-			a->head = c;
-		}
+		if (size > CHUNK / 2)
+			return large_piece(a, size);
+		c = chunk_next(a);
 	}
 	c->used += size;
 	return c->data + c->used - size;

@@ -27,9 +27,11 @@ void *idmap_get(const struct idmap *m, uint64_t key)
 	return m->size ? m->slots[idmap_at(m, key)].val : NULL;
 }
 
-static void idmap_double(struct idmap *m)
+static void idmap_expand(struct idmap *m)
 {
-	struct idmap bigger = { .size = m->size ? 2 * m->size : 64, .n = m->n };
+	struct idmap bigger = { .n = m->n };
+
+	bigger.size = m->size >= 1024 ? 4 * m->size : m->size ? 2 * m->size : 64;
 
 	bigger.slots = calloc(bigger.size, sizeof(*bigger.slots));
 	if (!bigger.slots)
@@ -54,7 +56,7 @@ void *idmap_put(struct idmap *m, uint64_t key, void *val)
 	size_t i;
 
 	if (2 * (m->n + 1) > m->size)
-		idmap_double(m);
+		idmap_expand(m);
 	i = idmap_at(m, key);
 	if (!m->slots[i].val) {
 		m->slots[i] = (struct idmap_slot){ key, val };

@@ -64,6 +64,8 @@ struct file_desc_ops {
 	bool (*key)(struct pstree *t, const struct file_desc *d, char *buf, size_t size);
 	bool takes;       /* a descriptor from outside goes through the type: outside_fd() has it */
 	size_t priv_size; /* bytes of restore-time state, zeroed: file_desc_priv() */
+	/* open() leaves no descriptor in the process but *new_fd: see restore/engine_claim.c. */
+	bool lands;
 };
 
 struct file_desc {
@@ -92,6 +94,7 @@ struct fdinfo_list_entry {
 	uint32_t fdflags; /* FD_CLOEXEC */
 	bool fake;        /* held only while files are restored */
 	bool forced;      /* master, whatever its pid */
+	bool lands;       /* restore: its number is free for its open() to take */
 	size_t index;     /* into the stages, which all processes share */
 };
 

@@ -20,6 +20,10 @@
 #include "kernel/elf.h"
 #include "proto/regfile.pb-c.h"
 
+struct reg_priv {
+	size_t look; /* restore_files.looks: what was found at the path */
+};
+
 /* The task of the tree whose /proc directory the path is in, or NULL. */
 static struct pstree_item *proc_task(const struct file_desc *d)
 {
@@ -57,29 +61,26 @@ static int check_build_id(struct file_desc *d)
 			 "differs");
 }
 
-static int check_path(struct file_desc *d)
+static int check_path(struct file_desc *d, const struct path_look *l)
 {
 	const RegFileEntry *e = file_desc_entry(d);
-	struct stat st;
 
 	if (e->name[0] != '/') {
 		file_fail(d, EBADMSG, "its path is not absolute");
 		return -EBADMSG;
 	}
-	if (lstat(e->name, &st) < 0) {
-		int err = errno;
-
-		file_fail(d, err, "the file must be there as at the dump");
-		return -err;
+	if (l->err) {
+		file_fail(d, l->err, "the file must be there as at the dump");
+		return -l->err;
 	}
-	if (e->has_mode && (st.st_mode & S_IFMT) != (e->mode & S_IFMT)) {
-		file_fail(d, ESTALE, "another kind of file: mode %#o, at the dump %#o", st.st_mode,
+	if (e->has_mode && (l->mode & S_IFMT) != (e->mode & S_IFMT)) {
+		file_fail(d, ESTALE, "another kind of file: mode %#o, at the dump %#o", l->mode,
 			  e->mode);
 		return -ESTALE;
 	}
-	if (e->has_size && S_ISREG(st.st_mode) && (uint64_t)st.st_size != e->size) {
+	if (e->has_size && S_ISREG(l->mode) && l->size != e->size) {
 		file_fail(d, ESTALE, "its size is %llu, at the dump it was %llu",
-			  (unsigned long long)st.st_size, (unsigned long long)e->size);
+			  (unsigned long long)l->size, (unsigned long long)e->size);
 		return -ESTALE;
 	}
 	return e->n_build_id && check_build_id(d) < 0 ? -ESTALE : 0;
@@ -91,30 +92,66 @@ static bool same_expected(const RegFileEntry *a, const RegFileEntry *b)
 	       a->mode == b->mode && a->n_build_id == b->n_build_id;
 }
 
-/* One look and one line for a path, however many descriptions it has. */
+/* All paths at once: see files_ahead.c. */
+static void look_all(struct pstree *t)
+{
+	struct path_look *looks = NULL;
+	struct file_desc *d;
+	size_t n = 0;
+
+	list_for_each(d, &t->files.descs, list) {
+		struct reg_priv *p = file_desc_priv(d);
+		const RegFileEntry *e = file_desc_entry(d);
+
+		if (d->kind != FILE_KIND_reg || d->outside || file_is_ghost(d) || proc_task(d))
+			continue;
+		p->look = n;
+		arena_push(t->arena, looks, n) = (struct path_look){ .path = e->name };
+	}
+	files_look(looks, n);
+	restore_files(t)->looks = looks;
+}
+
+/* One line for a path, however many descriptions it has. */
 static int reg_check(struct pstree *t, struct file_desc *d)
 {
 	const RegFileEntry *e = file_desc_entry(d);
-	uint64_t key = XXH3_64bits(e->name, strlen(e->name));
-	struct file_desc *before = rfile_seen(t, FILE_KIND_reg, key);
+	const struct reg_priv *p = file_desc_priv(d);
+	struct file_desc *before;
+	uint64_t key;
 
 	if (file_is_ghost(d) || proc_task(d))
 		return 0;
+	if (!restore_files(t)->looks)
+		look_all(t);
 	if (e->ext) {
 		file_fail(d, EBADF, "the dump left it outside: bring it by --inherit-fd 'fd[N]:%s'",
 			  e->name);
 		return -EBADF;
 	}
+	key = XXH3_64bits(e->name, strlen(e->name));
+	before = rfile_seen(t, FILE_KIND_reg, key);
 	if (before && same_expected(file_desc_entry(before), e))
 		return 0;
 	if (!before)
 		rfile_see(t, FILE_KIND_reg, key, d);
-	return check_path(d);
+	return check_path(d, &restore_files(t)->looks[p->look]);
 }
 
 static int reg_prepare(struct pstree *t, struct file_desc *d)
 {
 	return file_ghost_prepare(t, d);
+}
+
+/* Where to look its path up: in a task from a descriptor that is above all of the task's. */
+static int enter_dir(const struct file_desc *d, const char **base)
+{
+	const RegFileEntry *e = file_desc_entry(d);
+	struct path_dir *dir = &restore_files(d->tree)->dir;
+	const struct pstree_item *me = engine_here(d->tree);
+
+	dir->above = me ? me->restore->service_fd_base : 0;
+	return path_dir_enter(dir, e->name, base);
 }
 
 /**
@@ -127,7 +164,8 @@ static int reg_prepare(struct pstree *t, struct file_desc *d)
 int reg_open_path(struct file_desc *d, int flags)
 {
 	const RegFileEntry *e = file_desc_entry(d);
-	int fd;
+	const char *base;
+	int fd, dir;
 
 	/* O_TMPFILE would make a file, and has made this one. */
 	if ((flags & O_TMPFILE) == O_TMPFILE)
@@ -136,11 +174,18 @@ int reg_open_path(struct file_desc *d, int flags)
 	flags |= O_NOCTTY;
 	if (file_is_ghost(d))
 		return file_ghost_open(d, flags);
-	fd = open(e->name, flags);
+	dir = enter_dir(d, &base);
+	fd = openat(dir, base, flags);
+	/* The directory may have been made anew for a file that was deleted with it. */
+	if (fd < 0 && dir != AT_FDCWD)
+		fd = open(e->name, flags);
 	return fd < 0 ? -errno : fd;
 }
 
-/* F_GETFL tells for ever if a file was opened with O_CLOEXEC, as most are that still have it. */
+/*
+ * F_GETFL tells for ever if a file was opened with O_CLOEXEC, as most are that
+ * still have it.
+ */
 static int born_cloexec(const struct file_desc *d)
 {
 	const struct fdinfo_list_entry *fle;
@@ -148,6 +193,16 @@ static int born_cloexec(const struct file_desc *d)
 	list_for_each(fle, &d->fles, of_desc)
 		return fle->fdflags & FD_CLOEXEC ? O_CLOEXEC : 0;
 	return O_CLOEXEC;
+}
+
+/* open(2) has set everything but the owner; what has no name may not have been opened by us. */
+static int set_params(struct file_desc *d, int fd)
+{
+	const RegFileEntry *e = file_desc_entry(d);
+
+	if (!file_is_ghost(d) && !(e->flags & O_ASYNC) && !e->fown->pid && !e->fown->signum)
+		return 0;
+	return file_params(d, fd, e->flags, e->fown);
 }
 
 static int open_at_position(struct file_desc *d)
@@ -161,7 +216,7 @@ static int open_at_position(struct file_desc *d)
 		return file_fail(d, errno, "seek to %llu", (unsigned long long)e->pos);
 	if (hint && fcntl(fd, F_SET_RW_HINT, &hint) < 0 && errno != EINVAL)
 		return file_fail(d, errno, "write hint %u", e->rw_hint);
-	if (file_params(d, fd, e->flags, e->fown) < 0)
+	if (set_params(d, fd) < 0)
 		return -1;
 	return take_fd(&fd);
 }
@@ -200,5 +255,7 @@ const struct file_desc_ops reg_desc_ops = {
 	.prepare = reg_prepare,
 	.check = reg_check,
 	.late = reg_late,
+	.priv_size = sizeof(struct reg_priv),
 	.key = reg_key,
+	.lands = true,
 };

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Times dump and restore of several kinds of process, and prints medians.
 
-bench.py [-n ROUNDS] [-d DIR]... [small] [mem] [threads] [locks] [rss]
+bench.py [-n ROUNDS] [-d DIR]... [KIND]...
 
 With CRIU=PROGRAM every round runs both tools, one after the other, and the table has ratios (ours over CRIU's) beside
 the bars they are held to. Images go to a tmpfs (/dev/shm) and to a disk (/var/tmp), or to each DIR. A round is: dump
@@ -14,11 +14,16 @@ TARGET = os.path.abspath(os.path.join(os.environ.get("BUILD", os.path.join(HERE,
 CL = os.environ.get("CL", os.path.join(HERE, "../../build/criu-lite"))
 HEAD, GAP, GAPS = struct.Struct("5Q"), struct.Struct("2Q"), 256
 KINDS = {"small": ("small", "4 threads, 35 mappings"), "mem": ("mem:1024", "1 GiB anonymous memory"), "threads": ("threads:500", "500 threads"),
-         "locks": ("locks:10000", "10,000 locks on 100 files")}
+         "files": ("files:10000", "10,000 regular files in one process"), "shared": ("shared:100,1000", "100 processes sharing 1,000 files"),
+         "pipes": ("pipes:5000", "5,000 pipes with data"), "locks": ("locks:10000", "10,000 locks on 100 files")}
+SOLO = {"pipes"}  # CRIU's limit is 1,024
+STEPS = (100, 1000, 5000, 10000, 18000)  # descriptors, for the price of one more
+FLAT = 1.5  # that price, at most, over what it is between the first two steps
 # What the figures are held to: (kind, figure, file system or None): ours over CRIU's at most.
 BARS = {("small", "dump", None): 0.2, ("small", "restore", None): 0.2, ("small", "frozen", None): 0.5,
         ("mem", "frozen", None): 0.7, ("mem", "restore", "tmpfs"): 0.9, ("mem", "restore", "disk"): 0.7,
-        ("threads", "dump", None): 0.45, 
+        ("threads", "dump", None): 0.45,
+        ("files", "dump", None): 0.5, ("files", "restore", None): 0.6, ("shared", "dump", None): 0.2, ("shared", "restore", None): 0.05,
         # Less what the kernel takes for itself, whoever asks it: see kernel_cost().
         ("locks", "dump*", None): 0.3, ("locks", "restore*", None): 0.3}
 RSS_MIB = 64
@@ -246,6 +251,23 @@ def peaks(where):
     return missed
 
 
+def flat(where, n):
+    """A descriptor costs as much among many as among few."""
+    print("\nmicroseconds for one more regular file (bar: %g of the first)" % FLAT)
+    at, cost, missed = {}, {}, 0
+    for step in STEPS:
+        at[step] = rounds_of({"ours": CL}, "files:%d" % step, where, 0, n)["ours"]
+    for few, many in zip(STEPS, STEPS[1:]):
+        line = "  %5d to %5d:" % (few, many)
+        for verb in ("dump", "restore"):
+            us = (middle(at[many], verb) - middle(at[few], verb)) * 1000 / (many - few)
+            cost.setdefault(verb, us)
+            missed += us > FLAT * cost[verb]
+            line += "  %s %.1f%s" % (verb, us, " MISSED" if us > FLAT * cost[verb] else "")
+        print(line, flush=True)
+    return missed
+
+
 def private_run():
     """CRIU keeps what it knows of the kernel on the tmpfs at /run; a machine without one would flatter us."""
     if fs("/run") != "tmpfs":
@@ -259,8 +281,9 @@ def main():
     ap.add_argument("-d", "--dir", action="append", help="where the images go (default: /dev/shm and /var/tmp)")
     ap.add_argument("kind", nargs="*", help="default: all")
     a = ap.parse_args()
-    if set(a.kind) - {*KINDS, "rss"}:
-        ap.error("kinds are " + ", ".join([*KINDS, "rss"]))
+    every = [*KINDS, "flat", "rss"]
+    if set(a.kind) - {*every}:
+        ap.error("kinds are " + ", ".join(every))
     tools = {"ours": os.path.abspath(CL)}
     if os.environ.get("CRIU"):
         tools["CRIU"] = os.path.abspath(shutil.which(os.environ["CRIU"]) or sys.exit("no such program: " + os.environ["CRIU"]))
@@ -269,14 +292,17 @@ def main():
         print("CRIU=PROGRAM would give figures side by side")
     libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
     missed, dirs = 0, a.dir or ["/dev/shm", "/var/tmp"]
-    for kind in a.kind or [*KINDS, "rss"]:
+    for kind in a.kind or every:
         for d in dirs if kind == "mem" else dirs[:1]:
             where = tempfile.mkdtemp(prefix="cl-bench.", dir=d)
             try:
                 if kind == "rss":
                     missed += peaks(where)
+                elif kind == "flat":
+                    missed += flat(where, a.n)
                 else:
-                    missed += table(kind, where, rounds_of(tools, KINDS[kind][0], where, 1024 if kind == "mem" else 0, a.n))
+                    mine = {"ours": tools["ours"]} if kind in SOLO else tools
+                    missed += table(kind, where, rounds_of(mine, KINDS[kind][0], where, 1024 if kind == "mem" else 0, a.n))
             except Failed as e:
                 print("%s: %s" % (kind, e))
                 missed += 1

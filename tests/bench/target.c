@@ -1,10 +1,13 @@
 /*
  * target - what the benchmark dumps, and the stop watch it uses.
  *
- *   target small|mem:MIB|threads:N|locks:N REPORT   a daemon: its pid goes to standard output
- *   target cost N PATH       what N locks cost the kernel: ns to take them, ns to read them in
- * fdinfo target run SECONDS COMMAND...           on descriptor 3: status, start and end in ns, peak
- * KiB
+ *   target KIND REPORT                      a daemon: its pid goes to standard output
+ *          small, mem:MIB, threads:N, locks:N, files:N, pipes:N (with data),
+ *          shared:PROCESSES,FILES
+ *   target cost N PATH
+ *          what N locks cost the kernel: ns to take them, ns to read them in fdinfo
+ *   target run SECONDS COMMAND...
+ *          on descriptor 3: status, start and end in ns, peak KiB
  *
  * A daemon's ticker looks at the clock every 100 us, and notes in REPORT (a
  * shared mapping, struct report) each time that it did not get to it for
@@ -21,7 +24,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -45,6 +50,8 @@ static struct report *report;
 static uint64_t *memory;
 static size_t memory_words;
 static unsigned int nthreads;
+static int nfds, first_fd; /* descriptors that a kind is about, and the lowest of them */
+static bool are_pipes;
 
 static uint64_t now(void)
 {
@@ -66,8 +73,23 @@ static unsigned int count_dir(const char *path)
 	return n - 2;
 }
 
+/* Files have been read up to a position of their own, pipes have so much in them. */
+static bool fds_are_right(void)
+{
+	for (int i = 0; i < nfds; i++) {
+		int n = 0, fd = first_fd + i;
+
+		if (are_pipes ? ioctl(fd, FIONREAD, &n) < 0 || n != 1 + i / 2 % 100
+			      : lseek(fd, 0, SEEK_CUR) != i % 100)
+			return false;
+	}
+	return true;
+}
+
 static bool is_right(void)
 {
+	if (!fds_are_right())
+		return false;
 	for (size_t i = 0; i < memory_words; i += 64)
 		if (memory[i] != i * 0x9e3779b97f4a7c15u)
 			return false;
@@ -168,9 +190,83 @@ static bool add_locks(unsigned int n, const char *path)
 	return true;
 }
 
+static bool room_for(int fds)
+{
+	struct rlimit lim;
+
+	getrlimit(RLIMIT_NOFILE, &lim);
+	lim.rlim_cur = lim.rlim_max;
+	nfds = fds;
+	return setrlimit(RLIMIT_NOFILE, &lim) == 0;
+}
+
+/* Files beside the report, each at a position of its own. */
+static bool add_files(const char *report_path, int n)
+{
+	char name[512];
+
+	if (!room_for(n))
+		return false;
+	for (int i = 0; i < n; i++) {
+		int fd;
+
+		snprintf(name, sizeof(name), "%s.%d", report_path, i);
+		fd = open(name, O_RDWR | O_CREAT, 0600);
+		if (fd < 0 || write(fd, name, 100) < 1 || lseek(fd, i % 100, SEEK_SET) < 0)
+			return false;
+		first_fd = i ? first_fd : fd;
+	}
+	return true;
+}
+
+static bool add_pipes(int n)
+{
+	static const char data[100];
+	int p[2];
+
+	are_pipes = true;
+	if (!room_for(2 * n))
+		return false;
+	for (int i = 0; i < n; i++) {
+		if (pipe(p) < 0 || write(p[1], data, (size_t)(1 + i % 100)) < 1)
+			return false;
+		first_fd = i ? first_fd : p[0];
+	}
+	return true;
+}
+
+static bool add_children(int n)
+{
+	for (int i = 1; i < n; i++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			return false;
+		if (!pid) {
+			close(3);
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			idle(NULL);
+		}
+	}
+	return true;
+}
+
+static bool become_holder(const char *kind, const char *path)
+{
+	int n = 0, processes = 1;
+
+	if (sscanf(kind, "pipes:%d", &n) == 1)
+		return add_pipes(n) && add_threads(1);
+	if (sscanf(kind, "files:%d", &n) != 1 && sscanf(kind, "shared:%d,%d", &processes, &n) != 2)
+		return false;
+	return add_files(path, n) && add_children(processes) && add_threads(1);
+}
+
 /* A program of the usual size: some threads, mappings and descriptors. */
 static bool become(const char *kind, const char *path)
 {
+	if (become_holder(kind, path))
+		return true;
 	if (!strncmp(kind, "mem:", 4))
 		return add_memory(strtoul(kind + 4, NULL, 10) << 20) && add_threads(1);
 	if (!strncmp(kind, "threads:", 8))
