@@ -17,6 +17,7 @@
 #include "dump/tasks.h"
 #include "image/image.h"
 #include "kernel/backoff.h"
+#include "kernel/net_undo.h"
 
 #define TIMEOUT_S 10
 
@@ -103,11 +104,17 @@ static int stage_finish_files(struct dump_ctx *ctx)
 /* A blocker ends the dump, but not before all of them are on record. */
 static int stage_blockers(struct dump_ctx *ctx)
 {
+	return report_count(ctx->report) > ctx->causes_before ? -EOPNOTSUPP : 0;
+}
+
+/* Before memory is looked at, where the calls have left something. */
+static int stage_calls_end(struct dump_ctx *ctx)
+{
 	struct pstree_item *it;
 
 	list_for_each(it, &ctx->tree->items, list)
 		dump_task_release(ctx, it);
-	return report_count(ctx->report) > ctx->causes_before ? -EOPNOTSUPP : 0;
+	return 0;
 }
 
 static int stage_pages(struct dump_ctx *ctx)
@@ -167,8 +174,9 @@ static const struct stage stages[] = {
 	{ "mapped files", dump_vma_files, NULL, FOR_BOTH },
 	{ "files, second look", stage_finish_files, NULL, FOR_BOTH },
 	{ "blockers", stage_blockers, NULL, FOR_BOTH },
-	{ "pages", stage_pages, NULL, FOR_BOTH },
 	{ "connections", tcp_hold, tcp_let_go, FOR_IMAGES },
+	{ "end of remote calls", stage_calls_end, NULL, FOR_BOTH },
+	{ "pages", stage_pages, NULL, FOR_BOTH },
 	{ "thaw", stage_thaw, NULL, FOR_IMAGES },
 	{ "images", dump_write, NULL, FOR_IMAGES },
 	{ "commit", stage_commit, NULL, FOR_IMAGES },
@@ -231,10 +239,13 @@ static int dump_run(const struct dump_opts *o, struct report *r, struct dump_sta
 		    bool write, struct pstree **out)
 {
 	uint64_t start_ns = backoff_now();
+	struct net_undo_found undone;
 	struct dump_ctx ctx;
 	bool again;
 	int ret;
 
+	if (write)
+		net_undo_all(&undone);
 	for (int tries = 0;; tries++) {
 		ctx = (struct dump_ctx){
 			.opts = o, .report = r, .stats = stats, .write = write, .room = -1

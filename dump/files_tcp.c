@@ -3,11 +3,12 @@
  * done with each, and the time in which they are held back.
  *
  * Nothing is changed before every blocker is known. Then, in this order: the
- * guardian gets every socket, the journal is written, the packets of all
- * connections are dropped by one table, and each socket enters repair mode and
- * is read. If the tree lives on all of it is taken back before it runs. If it
- * is killed the sockets die in repair mode, which their peers do not notice,
- * and the table stays until a restore removes it.
+ * guardian gets every socket, the journal is written, and the packets of all
+ * connections are dropped by one table. One socket after the other enters
+ * repair mode, is read, and leaves it: calls on a socket fail meanwhile, so the
+ * tasks that have it are made to wait even if the tool dies. If the tree is
+ * killed its sockets are in repair mode once more, so that they die without a
+ * word to their peers, and the table stays until a restore removes it.
  */
 #include "dump/files_tcp.h"
 
@@ -29,6 +30,8 @@
 #include "kernel/net_undo.h"
 #include "model/tcp_conn.h"
 
+#define SETTLE_MS 1000
+
 /* One connection. */
 struct tcp_sock {
 	struct file_desc *d;
@@ -41,8 +44,9 @@ struct dump_tcp {
 	bool *used; /* by rule of the command line */
 	char *buf;  /* for a queue */
 	size_t room;
-	bool locked; /* the table stands */
-	bool kept;   /* and stays: the tree is being killed */
+	struct dump_hold hold; /* the tasks that have them */
+	bool locked;           /* the table stands */
+	bool kept;             /* and stays: the tree is being killed */
 	struct net_undo journal;
 };
 
@@ -166,6 +170,17 @@ static int own_dup(int fd)
 	return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
+/* The guardian of a run that died may be at it right now. */
+static bool settled(int fd)
+{
+	for (int ms = 0; tcp_repair_is_on(fd); ms++) {
+		if (ms == SETTLE_MS)
+			return false;
+		usleep(1000);
+	}
+	return true;
+}
+
 /**
  * tcp_decide - what becomes of a connection, once all its descriptors are known
  * @ctx: the dump
@@ -196,6 +211,10 @@ int tcp_decide(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *
 		return file_blocker(ctx, fi, "tcp-in-flight", EBUSY,
 				    "a TCP connection that is being opened, %s; --skip-in-flight "
 				    "loses it",
+				    addr_text(ctx, e));
+	if (!settled(fi->local))
+		return file_blocker(ctx, fi, "tcp-repair", EBUSY,
+				    "a TCP connection, %s, which somebody else has in repair mode",
 				    addr_text(ctx, e));
 	fd = own_dup(fi->local);
 	if (fd < 0)
@@ -321,13 +340,13 @@ static int read_queues(struct dump_tcp *t, struct tcp_sock *s, const struct tcp_
 				     st->outq_len);
 }
 
-/* From here on until net_undo_release() the socket is ours. */
-static int read_conn(struct dump_ctx *ctx, struct dump_tcp *t, struct tcp_sock *s)
+/* Until net_undo_release() calls of the tree on this socket would fail. */
+static int read_repaired(struct dump_ctx *ctx, struct dump_tcp *t, struct tcp_sock *s)
 {
 	InetSkEntry *e = (InetSkEntry *)s->d->msg;
 	struct tcp_repair_state st;
 	TcpStreamEntry stream;
-	int ret = tcp_repair_on(s->undo.fd);
+	int ret = tcp_repair_on(s->undo.fd), end;
 
 	if (ret)
 		return fail_conn(ctx, s, ret, "enter repair mode");
@@ -335,6 +354,9 @@ static int read_conn(struct dump_ctx *ctx, struct dump_tcp *t, struct tcp_sock *
 	ret = tcp_repair_get(s->undo.fd, &st);
 	if (!ret)
 		ret = read_queues(t, s, &st);
+	end = net_undo_release(&s->undo);
+	if (end < 0)
+		return fail_conn(ctx, s, end, "leave repair mode");
 	if (ret)
 		return fail_conn(ctx, s, ret, "read its state and queues");
 	/* The peer may have gone on until it was held back. */
@@ -349,6 +371,22 @@ static int read_conn(struct dump_ctx *ctx, struct dump_tcp *t, struct tcp_sock *
 	if (e->tcp_opts && e->tcp_opts->nodelay)
 		stream.has_nodelay = stream.nodelay = 1;
 	return write_stream(ctx, e, &stream);
+}
+
+/* Every task that has one of the sockets, whoever it was found in. */
+static void note_holders(struct dump_ctx *ctx, struct dump_tcp *t)
+{
+	const struct fdinfo_list_entry *fle;
+	struct idmap tables = { 0 };
+	struct pstree_item *it;
+
+	for (size_t i = 0; i < t->n; i++)
+		list_for_each(fle, &t->socks[i].d->fles, of_desc)
+			idmap_put(&tables, fle->fdt->id, fle->fdt);
+	list_for_each(it, &ctx->tree->items, list)
+		if (item_alive(it) && it->fdt && idmap_get(&tables, it->fdt->id))
+			arena_push(ctx->arena, t->hold.items, t->hold.n) = it;
+	idmap_free(&tables);
 }
 
 static int begin_undo(struct dump_ctx *ctx, struct dump_tcp *t)
@@ -389,11 +427,15 @@ int tcp_hold(struct dump_ctx *ctx)
 
 	if (!t || !t->n)
 		return 0;
+	note_holders(ctx, t);
 	ret = begin_undo(ctx, t);
 	if (!ret)
 		ret = lock(ctx, t);
-	for (size_t i = 0; i < t->n && !ret; i++)
-		ret = read_conn(ctx, t, &t->socks[i]);
+	for (size_t i = 0; i < t->n && !ret; i++) {
+		ret = dump_hold(ctx, &t->hold);
+		if (!ret)
+			ret = read_repaired(ctx, t, &t->socks[i]);
+	}
 	free(t->buf);
 	t->buf = NULL;
 	t->room = 0;
@@ -409,6 +451,8 @@ void tcp_kept(struct dump_ctx *ctx)
 	if (!ctx->tcp || !ctx->tcp->n)
 		return;
 	dump_guardian_kill(ctx);
+	for (size_t i = 0; i < ctx->tcp->n; i++)
+		tcp_repair_on(ctx->tcp->socks[i].undo.fd);
 	ctx->tcp->kept = true;
 }
 

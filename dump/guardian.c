@@ -29,6 +29,7 @@
 
 #include "base/fd.h"
 #include "kernel/net_undo.h"
+#include "kernel/tcp_repair.h"
 #include "lib/fdpass.h"
 
 /* How often a task that is still on its way home is looked after again, every 10 ms. */
@@ -211,6 +212,9 @@ static void end_network(struct guard *g)
 {
 	int ret = 0;
 
+	/* In repair mode they end without a word to their peers. */
+	for (size_t i = 0; g->kill && i < g->nr_socks; i++)
+		tcp_repair_on(g->socks[i].fd);
 	for (size_t i = 0; g->kill && i < g->nr_tasks; i++)
 		syscall(SYS_pidfd_send_signal, g->tasks[i], SIGKILL, NULL, 0);
 	for (size_t i = 0; !g->kill && i < g->nr_socks; i++)

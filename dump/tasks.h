@@ -50,6 +50,14 @@ int seccomp_collect(struct dump_ctx *ctx, struct pstree_item *it, size_t i);
 /* signals.c */
 int signals_pending(struct dump_ctx *ctx, pid_t tid, bool shared, SignalQueueEntry **out);
 
+/* hold.c */
+struct dump_hold {
+	struct pstree_item **items;
+	size_t n;
+	uint64_t since_ns; /* when they were made to wait last; 0: never */
+};
+int dump_hold(struct dump_ctx *ctx, struct dump_hold *h);
+
 /* ids.c */
 int ids_collect(struct dump_ctx *ctx);
 void ids_inventory(struct dump_ctx *ctx);

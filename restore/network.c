@@ -96,8 +96,11 @@ static int make_table(struct restore_ctx *ctx, struct restore_net *net)
 int network_lock(struct restore_ctx *ctx)
 {
 	struct restore_net *net = ctx->net;
+	struct net_undo_found undone;
 	int ret;
 
+	/* What a run that died has left, it may be of this very image. */
+	net_undo_all(&undone);
 	if (!net->locks)
 		return 0;
 	ret = nftlock_exists(net->journal.table);

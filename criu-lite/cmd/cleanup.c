@@ -1,6 +1,7 @@
 /*
- * cleanup - what a run that was killed has left behind is removed: the code
- * and the memory that stand in tasks of a tree.
+ * cleanup - what a run that was killed has left behind is removed: sockets in
+ * repair mode and tables of nf_tables that a journal tells of, and the code and
+ * the memory that stand in tasks of a tree.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 
 #include "base/arena.h"
 #include "cmd/cmd.h"
+#include "kernel/net_undo.h"
 #include "kernel/remote.h"
 
 static void add_children(struct arena *a, pid_t pid, pid_t **list, size_t *n)
@@ -44,6 +46,22 @@ static int rescue(struct cmd *c, pid_t pid)
 	return 0;
 }
 
+static int undo_network(struct cmd *c)
+{
+	struct net_undo_found found;
+	int ret = net_undo_all(&found);
+
+	if (ret < 0)
+		return fail(c->r, "network-undo", -ret, "take back what a run that died has set");
+	if (!c->o->json && found.runs)
+		printf("%u runs that died: %u tables of nf_tables removed, %u sockets out of "
+		       "repair mode.\n",
+		       found.runs, found.tables, found.sockets);
+	else if (!c->o->json && !c->o->tree)
+		puts("Nothing to clean up; -t PID looks into the tasks of a tree.");
+	return 0;
+}
+
 /**
  * cmd_cleanup - `criu-lite cleanup [-t PID]`
  * @c: the run
@@ -58,11 +76,9 @@ int cmd_cleanup(struct cmd *c)
 	int ret = 0, err;
 
 	session_log_stderr(c);
-	if (!c->o->tree) {
-		if (!c->o->json)
-			puts("Nothing to clean up; -t PID looks into the tasks of a tree.");
-		return 0;
-	}
+	ret = undo_network(c);
+	if (!c->o->tree)
+		return ret;
 	c->pid = (pid_t)c->o->tree;
 	arena_push(a, list, n) = c->pid;
 	for (size_t i = 0; i < n; i++) {

@@ -1,0 +1,72 @@
+/*
+ * hold - tasks that do not run for a while even if the tool dies. A thread that
+ * has just run a batch of remote calls sits in the stub, and, left alone, goes
+ * on sleeping there before it returns to its own code. So whatever disturbs a
+ * task may be done to it then: the guardian has time to take it back.
+ */
+#include "dump/tasks.h"
+
+#include <sys/syscall.h>
+
+#include "kernel/backoff.h"
+
+#define HOLD_NS (REMOTE_PATIENCE_MS * 1000000ull / 4)
+
+static int hold_thread(struct dump_ctx *ctx, struct pstree_item *it, size_t i, bool attached)
+{
+	const struct dump_thread *th = &it->dump->threads[i];
+	const struct remote_call call = { .nr = SYS_gettid };
+	const struct remote_state known = {
+		.regs = th->regs,
+		.mask = th->sigmask,
+		.xstate = th->xstate,
+		.xlen = th->xlen,
+	};
+	int ret = attached || th->tid == it->pid
+			  ? remote_start(it->dump->remote, th->tid, &call, 1, 0)
+			  : remote_attach_start(it->dump->remote, th->tid, &known, &call, 1);
+
+	return ret ? task_fail(ctx, th->tid, ret, "hold it") : 0;
+}
+
+static int hold_task(struct dump_ctx *ctx, struct pstree_item *it, bool attached)
+{
+	struct remote_call call = { .nr = SYS_gettid };
+	size_t n = 0;
+	int ret = 0, end = 0;
+
+	if (!it->dump->remote)
+		return 0;
+	for (; n < it->dump->nr_threads && !ret; n += !ret)
+		ret = hold_thread(ctx, it, n, attached);
+	for (size_t i = 0; i < n && !end; i++) {
+		pid_t tid = it->dump->threads[i].tid;
+
+		end = remote_finish(it->dump->remote, tid, &call, 1, 0);
+		if (end)
+			task_fail(ctx, tid, end, "hold it");
+	}
+	return ret ? ret : end;
+}
+
+/**
+ * dump_hold - see to it that tasks stay where they are should the tool die
+ * @ctx: the dump
+ * @h: which tasks; all zero but for those before the first call
+ *
+ * To be called again before every disturbance; most calls do nothing.
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int dump_hold(struct dump_ctx *ctx, struct dump_hold *h)
+{
+	uint64_t now = backoff_now();
+	int ret = 0;
+
+	if (h->since_ns && now - h->since_ns < HOLD_NS)
+		return 0;
+	for (size_t i = 0; i < h->n && !ret; i++)
+		ret = hold_task(ctx, h->items[i], h->since_ns);
+	h->since_ns = now;
+	return ret;
+}
