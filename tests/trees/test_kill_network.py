@@ -148,6 +148,7 @@ def test_killed_dumps():
             # The tree is an image now, or is about to be one.
             late += 1
             until("the guardian to go", 5, lambda: not guardians())
+            time.sleep(0.3)
             if status != -9 or not alive(t.pid):
                 until("the tree to go", 5, lambda: not stat(t.pid))
                 restore(d, "--tcp-established", "--link-remap")
