@@ -14,6 +14,8 @@ class Peer:
         need("ip", "nsenter", "unshare")
         self.pid = start(["unshare", "-n", "sleep", "1000000"], log="peer.out")
         until("a namespace", 10, lambda: os.readlink("/proc/%d/ns/net" % self.pid) != os.readlink("/proc/self/ns/net"))
+        # The namespace of an earlier peer may take a while to go, and its end of the pair with it.
+        subprocess.run(["ip", "link", "del", "cl0"], stderr=subprocess.DEVNULL)
         self.ip("link", "add", "cl0", "type", "veth", "peer", "name", "cl1", "netns", str(self.pid))
         self.ip("addr", "add", OURS + "/24", "dev", "cl0")
         self.ip("link", "set", "cl0", "up")
