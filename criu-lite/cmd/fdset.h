@@ -18,9 +18,18 @@ struct fdset {
 	size_t n;
 };
 
-/* Of a process: which ones. */
-int fdset_of_process(struct cmd *c, struct fdset *s, pid_t pid, const char *list);
 int fdset_add(struct cmd *c, struct fdset *s, int fd, int from, const char *name, size_t len);
 void fdset_close(struct fdset *s);
+
+/* fdset_process.c: of a process, which ones. */
+int fdset_of_process(struct cmd *c, struct fdset *s, pid_t pid, const char *list);
+
+/* fdset_spec.c: a word of the command line. */
+int fdset_spec(struct cmd *c, struct fdset *s, const char *word);
+int fdset_inherited(struct cmd *c, const char *word, int *fd);
+
+/* fdset_print.c */
+void fdset_describe(int fd, char *out, size_t size);
+void fdset_print(struct cmd *c, const struct fd_item *items, size_t n, const char *payload);
 
 #endif

@@ -11,6 +11,7 @@
 #define SERVICE VERB_BIT(service)
 #define SEEING (VERB_BIT(state) | VERB_BIT(diff))
 #define UPGRADE VERB_BIT(upgrade)
+#define FDCMD VERB_BIT(fd)
 #define RUNS (DUMP | RESTORE | CYCLE)
 #define FIELD(f) .field = offsetof(struct options, f)
 
@@ -58,18 +59,26 @@ const struct option_row option_rows[] = {
 	FLAG("restore-sibling", 'S', sibling, RESTORE, "make the root a child of the caller (with -d)"),
 	FLAG("shell-job", 'j', shell_job, RUNS, "the tree is a job of a shell: its session is outside"),
 	FLAG("verify", 0, verify, RESTORE, "compare the restored tree with the image before it runs"),
-	VALUE("status-fd", 0, OPT_FD, "FD", status_fd, DUMP | RESTORE | SERVICE | VERB_BIT(guard), "write one zero byte when done, when clients can connect or files are guarded, and close it"),
+	VALUE("status-fd", 0, OPT_FD, "FD", status_fd, DUMP | RESTORE | SERVICE | VERB_BIT(guard) | FDCMD, "write one zero byte when done, when clients can connect or files are guarded, and close it"),
 	VALUE("pidfile", 0, OPT_TEXT, "FILE", pidfile, DUMP | RESTORE | SERVICE | UPGRADE, "restore: write the root's pid to a new file; service: its own; upgrade: replace it"),
-	VALUE("timeout", 0, OPT_NUMBER, "SECONDS", timeout, RUNS | SEEING | UPGRADE, "time limit (default: 10)"),
+	VALUE("timeout", 0, OPT_NUMBER, "SECONDS", timeout, RUNS | SEEING | UPGRADE | FDCMD, "time limit (default: 10)"),
 	VALUE("action-script", 0, OPT_LIST, "FILE", scripts, DUMP | RESTORE, "program to run at each stage (repeatable)"),
 	FLAG("display-stats", 0, display_stats, DUMP | RESTORE, "print the statistics at the end"),
 
 	FLAG("files-only", 0, files_only, RESTORE, "start a program afresh with descriptors of the image"),
 	VALUE("pid", 0, OPT_NUMBER, "PID", old_pid, UPGRADE | RESTORE, "the program that is replaced; with --files-only: whose descriptors of the image"),
-	VALUE("fds", 0, OPT_TEXT, "LIST", fds, UPGRADE | RESTORE, "[NAME=]NUMBER,..., or listeners, sockets, all (default: listeners; with --files-only: sockets)"),
-	VALUE("env", 0, OPT_TEXT, "HOW", hand, UPGRADE | RESTORE, "LISTEN_FDS, or NAME=PATTERN with %d for each number (default: LISTEN_FDS)"),
+	VALUE("fds", 0, OPT_TEXT, "LIST", fds, UPGRADE | RESTORE | FDCMD, "[NAME=]NUMBER,..., or listeners, sockets, all (default: listeners; with --files-only: sockets)"),
+	VALUE("env", 0, OPT_TEXT, "HOW", hand, UPGRADE | RESTORE | FDCMD, "LISTEN_FDS, or NAME=PATTERN with %d for each number (default: LISTEN_FDS)"),
 	VALUE("ready", 0, OPT_TEXT, "HOW", ready, UPGRADE | RESTORE, "notify, probe:ADDRESS, offer or exec (default: notify; with --files-only: exec)"),
 	VALUE("stop", 0, OPT_TEXT, "SIGNAL", stop, UPGRADE, "what ends the old program then, or none (default: TERM)"),
+
+	FLAG("raw", 0, raw, FDCMD, "send, recv: one message, as Go and Python send it; no names"),
+	VALUE("payload", 0, OPT_TEXT, "TEXT", payload, FDCMD, "send: what goes with the descriptors"),
+	FLAG("accept", 0, accept, FDCMD, "send, recv: wait for a peer that connects to the socket"),
+	VALUE("expect", 0, OPT_NUMBER, "N", expect, FDCMD, "recv: exactly so many, or fail"),
+	VALUE("at", 0, OPT_TEXT, "N,N...", at, FDCMD, "numbers in the program (default: from 3 on)"),
+	VALUE("store", 0, OPT_TEXT, "SOCKET", store, FDCMD, "hold: be the store of sd_notify(3) at this NOTIFY_SOCKET"),
+	FLAG("sh", 0, sh, FDCMD, "print assignments for a shell"),
 
 	FLAG("tcp-established", 0, tcp_established, RUNS, "permit established TCP connections"),
 	FLAG("tcp-close", 0, tcp_close, RUNS, "let TCP connections come back closed"),

@@ -49,6 +49,10 @@ struct options {
 	const char *feature;
 	unsigned old_pid; /* of upgrade, or of the image with --files-only */
 	bool files_only;
+	/* of fd */
+	bool raw, accept, sh;
+	unsigned expect; /* descriptors; 0: any number */
+	const char *payload, *at, *store;
 	const char *fds, *hand, *ready, *stop;
 
 	bool shell_job, leave_running, leave_stopped, detach, sibling, daemon;
