@@ -309,5 +309,44 @@ def test_row_51_without_the_right_to_take_it_there_is_one_clear_error():
     assert lease_line("f") == ["LEASE ACTIVE WRITE"]
 
 
+def criu(*args):
+    p = subprocess.run([CRIU, *map(str, args)], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    assert p.returncode == 0, "%s: status %d\n%s%s" % (" ".join(map(str, args)), p.returncode, p.stderr, logs(args))
+
+
+def test_locks_and_leases_go_between_criu_and_here():
+    if not CRIU:
+        raise Skip("needs CRIU=PROGRAM, a CRIU 4.2")
+    libc.mount(b"run", b"/run", b"tmpfs", 0, b"mode=755")
+    names = ("posix", "ofd", "sh", "ex", "w", "r", "to_read", "to_none")
+    p = puppet()
+    fresh(*names)
+    p("posix, ofd, sh, ex, w = (os.open(n, os.O_RDWR) for n in ('posix', 'ofd', 'sh', 'ex', 'w'))")
+    p("r, to_read, to_none = (os.open(n, os.O_RDONLY) for n in ('r', 'to_read', 'to_none'))")
+    p("lock(posix, W, 0, 10), lock(posix, R, 20, 0), lock(ofd, W, 3, 3, OFD_SETLK), flock(sh, fcntl.LOCK_SH), flock(ex, fcntl.LOCK_EX)")
+    assert p("[lease(w, W), lease(r, R), lease(to_read, W), lease(to_none, R)]") == ["ok"] * 4
+    assert break_it("to_read", os.O_RDONLY) == "EAGAIN" and break_it("to_none", os.O_WRONLY) == "EAGAIN"
+    while p("next_signal(signal.SIGIO, timeout=0.2)"):
+        pass
+    before = {n: kernel_locks(at(n)) for n in names}
+    for theirs, ours in (("dump", "restore"), ("restore", "dump")) * 2:
+        d = images()
+        if theirs == "dump":
+            criu("dump", "-t", p.pid, "-D", d, "-o", "dump.log", "-v4", "-l")
+        else:
+            dump(p.pid, d, "-l")
+        until("the tree to go", 5, lambda: not alive(p.pid))
+        if theirs == "restore":
+            criu("restore", "-D", d, "-o", "restore.log", "-v4", "-d", "-l")
+            # CRIU tells the holder of a breaking lease once more.
+            while p("next_signal(signal.SIGIO)"):
+                pass
+        else:
+            restore(d, "-l")
+            assert p("next_signal(signal.SIGIO)") is None
+        for n in names:
+            assert kernel_locks(at(n)) == before[n], (theirs, n, kernel_locks(at(n)), before[n])
+
+
 if __name__ == "__main__":
     main()
