@@ -4,6 +4,8 @@
  */
 #include "fixture.h"
 
+#include <fcntl.h>
+
 #include "proto/pagemap.pb-c.h"
 
 struct wrong {
@@ -182,7 +184,92 @@ static void fds_by_pid(struct pstree *t)
 	t->inventory->fdinfo_per_id = 0;
 }
 
+static FileLockEntry *add_lock(struct pstree *t, uint32_t flag, uint32_t type, int pid, int fd)
+{
+	FileLockEntry *e = arena_new_of(t->arena, FileLockEntry);
+
+	file_lock_entry__init(e);
+	e->flag = flag;
+	e->type = type;
+	e->pid = pid;
+	e->fd = fd;
+	arena_push(t->arena, t->locks, t->nr_locks) = (struct held_lock){ .e = e };
+	return e;
+}
+
+static void lock_of_a_new_kind(struct pstree *t)
+{
+	add_lock(t, 16, F_WRLCK, 100, 0);
+}
+
+static void lock_of_two_kinds(struct pstree *t)
+{
+	add_lock(t, FL_POSIX | FL_FLOCK, F_WRLCK, 100, 0);
+}
+
+static void lock_that_is_none(struct pstree *t)
+{
+	add_lock(t, FL_POSIX, F_UNLCK, 100, 0);
+}
+
+static void lock_that_breaks(struct pstree *t)
+{
+	add_lock(t, FL_POSIX, F_RDLCK | LEASE_BREAKING, 100, 0);
+}
+
+static void lease_breaks_to_write(struct pstree *t)
+{
+	add_lock(t, FL_LEASE, F_WRLCK | LEASE_BREAKING, 100, 0);
+}
+
+static void lock_from_below_zero(struct pstree *t)
+{
+	add_lock(t, FL_OFD, F_WRLCK, 100, 0)->start = -1;
+}
+
+static void lock_beyond_the_end(struct pstree *t)
+{
+	FileLockEntry *e = add_lock(t, FL_OFD, F_WRLCK, 100, 0);
+
+	e->start = INT64_MAX - 5;
+	e->len = 7;
+}
+
+static void lock_of_a_stranger(struct pstree *t)
+{
+	add_lock(t, FL_POSIX, F_WRLCK, 4711, 0);
+}
+
+static void lock_of_the_dead(struct pstree *t)
+{
+	add_lock(t, FL_POSIX, F_WRLCK, 102, 0);
+}
+
+static void lock_of_no_descriptor(struct pstree *t)
+{
+	add_lock(t, FL_FLOCK, F_WRLCK, 100, 3);
+}
+
+static void lock_in_flight_of_nobody(struct pstree *t)
+{
+	FileLockEntry *e = add_lock(t, FL_POSIX, F_WRLCK, 0, -1);
+
+	e->has_file_id = 1;
+	e->file_id = 1;
+}
+
 static const struct wrong wrongs[] = {
+	{ "lock of a new kind", "image-lock", lock_of_a_new_kind },
+	{ "lock of two kinds", "image-lock", lock_of_two_kinds },
+	{ "lock that is none", "image-lock", lock_that_is_none },
+	{ "lock that breaks", "image-lock", lock_that_breaks },
+	{ "lease breaks to write", "image-lock", lease_breaks_to_write },
+	{ "lock from below zero", "image-lock", lock_from_below_zero },
+	{ "lock beyond the end", "image-lock", lock_beyond_the_end },
+	{ "lock of a stranger", "image-lock", lock_of_a_stranger },
+	{ "lock of the dead", "image-lock", lock_of_the_dead },
+	{ "lock of no descriptor", "image-lock", lock_of_no_descriptor },
+	{ "lock in flight of nobody", "image-lock", lock_in_flight_of_nobody },
 	{ "pid too large", "image-task", pid_too_large },
 	{ "two roots", "image-task", two_roots },
 	{ "parent after child", "image-task", parent_after_child },
@@ -236,6 +323,37 @@ START_TEST(refused)
 END_TEST
 
 /* What cannot be saved without the images clashing is put together by hand. */
+START_TEST(locks_find_their_place)
+{
+	char *path = dir_make();
+	struct report *r = quiet();
+	struct pstree *t = tree_make(r), *got = NULL;
+	struct image_dir *d = dir_open(path, r);
+
+	/* In no order, as another tool may have written them. */
+	add_lock(t, FL_OFD, F_WRLCK, 101, 700);
+	add_lock(t, FL_POSIX, F_RDLCK, 100, 700)->start = 9;
+	add_lock(t, FL_POSIX, F_WRLCK, 100, 700)->len = 9;
+	add_lock(t, FL_FLOCK, F_WRLCK, 100, 1);
+	save_all(d, t, 'a');
+	ck_assert_int_eq(image_commit(d, t), 0);
+	ck_assert_int_eq(image_load_tree(d, r, &got), 0);
+	ck_assert_uint_eq(got->nr_locks, 4);
+	ck_assert_uint_eq(got->locks[0].e->flag, FL_FLOCK);
+	ck_assert_ptr_eq(got->locks[0].it, got->root);
+	ck_assert_int_eq(got->locks[0].desc->kind, FILE_KIND_pipe);
+	ck_assert_int_eq(got->locks[1].e->len, 9);
+	ck_assert_int_eq(got->locks[2].e->start, 9);
+	ck_assert_ptr_eq(got->locks[3].it, pstree_find(got, 101));
+	ck_assert_int_eq(got->locks[3].desc->kind, FILE_KIND_eventfd);
+	pstree_free(got);
+	image_dir_close(d);
+	pstree_free(t);
+	report_free(r);
+	dir_remove(path);
+}
+END_TEST
+
 START_TEST(twice_in_the_tree)
 {
 	char *path = image_make('a');
@@ -345,6 +463,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 30);
 	tcase_add_loop_test(tc, refused, 0, (int)(sizeof(wrongs) / sizeof(*wrongs)));
+	tcase_add_test(tc, locks_find_their_place);
 	tcase_add_test(tc, twice_in_the_tree);
 	tcase_add_test(tc, unsupported_files_are_all_named);
 	tcase_add_test(tc, forms_of_a_page_run);
