@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/fanotify.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -22,6 +23,7 @@
 #include "kernel/probe-internal.h"
 
 #define CL_MOVE_MOUNT_SET_GROUP 0x100 /* Linux 5.15 */
+#define CL_FAN_PRE_ACCESS 0x00100000
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x80
 #endif
@@ -52,6 +54,21 @@ int probe_fdinfo_lock(void)
 	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return -errno;
 	return fdinfo_has(fd, "lock:");
+}
+
+/* FAN_PRE_ACCESS, Linux 6.14: known, though never on a memfd. */
+int probe_pre_access(void)
+{
+	cleanup_close int fd = memfd_create("probe", MFD_CLOEXEC), fan = -1;
+	char path[32];
+
+	fan = fanotify_init(FAN_CLASS_PRE_CONTENT | FAN_CLOEXEC, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fan < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fanotify_mark(fan, FAN_MARK_ADD, CL_FAN_PRE_ACCESS, AT_FDCWD, path) == 0)
+		return 0;
+	return errno == EOPNOTSUPP ? 0 : -errno;
 }
 
 /* The clock of a timerfd in fdinfo. */

@@ -55,6 +55,7 @@ int probe_overlay_maps(void);
 /* probe-file.c */
 int probe_fdinfo_mnt_id(void);
 int probe_fdinfo_lock(void);
+int probe_pre_access(void);
 int probe_timerfd(void);
 int probe_tun(void);
 int probe_tun_ns(void);

@@ -224,6 +224,7 @@ const struct probe probes[] = {
 	FEATURE("apparmor_stacking", probe_apparmor, NULL, "stacked AppArmor profiles"),
 	FEATURE("memfd_hugetlb", probe_memfd_hugetlb, NULL, "memfds of huge pages"),
 	FEATURE("move_mount_set_group", probe_set_group, ADMIN, "sharing groups of mounts"),
+	FEATURE("fanotify_pre_access", probe_pre_access, ADMIN, "guarding files (criu-lite guard)"),
 	FEATURE("openat2", probe_openat2, NULL, "openat2()"),
 	FEATURE("ipv6_freebind", probe_ipv6_freebind, NULL, "IPV6_FREEBIND"),
 	FEATURE("membarrier_get_registrations", probe_membarrier, NULL, "memory barrier registrations"),
