@@ -110,6 +110,7 @@ struct fd_info {
 	const char *link;   /* readlink of /proc/PID/fd/N or the like; "" for sockets and pipes */
 	const char *fdinfo; /* text of /proc/PID/fdinfo/N for files without a path, else "" */
 	uint32_t flags;     /* F_GETFL, with O_CLOEXEC removed */
+	uint16_t domain;    /* AF_* of a socket, else 0 */
 	uint64_t pos;
 	int mnt_id;
 };

@@ -274,6 +274,7 @@ int dump_files_finish(struct dump_ctx *ctx)
 	idmap_free(&f->locked);
 	idmap_free(&f->outside);
 	idmap_free(&f->outside_pids);
+	idmap_free(&f->fresh_opts);
 	sockdiag_close(f->sockdiag);
 	path_dir_close(&f->dir);
 	close_owned(&f->own_dir);

@@ -37,9 +37,10 @@ struct dump_files {
 	unsigned int lock_looks;   /* into fdinfo, before that map is filled */
 	struct image_writer *side[IMAGE_KINDS];
 	struct sockdiag *sockdiag;
-	dev_t pipe_dev;  /* st_dev of every pipe that has no name */
-	dev_t memfd_dev; /* st_dev of memfds */
-	ino_t netns;     /* inode of our network namespace */
+	struct idmap fresh_opts; /* options of new sockets, by kind */
+	dev_t pipe_dev;          /* st_dev of every pipe that has no name */
+	dev_t memfd_dev;         /* st_dev of memfds */
+	ino_t netns;             /* inode of our network namespace */
 	uint32_t last_table;
 	uint32_t last_ghost;
 	uint32_t last_memfd;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -145,6 +146,15 @@ pid_t file_info_pid(const struct fd_info *fi)
 	return fi->via ? getpid() : fi->task->pid;
 }
 
+static void read_domain(struct fd_info *fi)
+{
+	int domain = 0;
+	socklen_t len = sizeof(domain);
+
+	if (getsockopt(fi->local, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0)
+		fi->domain = (uint16_t)domain;
+}
+
 /**
  * file_info_fill - what every type wants to know of a descriptor
  * @ctx: the dump
@@ -164,6 +174,8 @@ int file_info_fill(struct dump_ctx *ctx, struct fd_info *fi)
 			    fi->task->pid, fi->fd, file_info_link(ctx, fi));
 	fi->flags = (uint32_t)flags & ~(uint32_t)O_CLOEXEC;
 	fmt = fi->st.st_mode & S_IFMT;
+	if (fmt == S_IFSOCK)
+		read_domain(fi);
 	if (fmt == S_IFSOCK || (fmt == S_IFIFO && fi->st.st_dev == ctx->files->pipe_dev))
 		return 0;
 	file_info_link(ctx, fi);

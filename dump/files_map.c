@@ -87,6 +87,18 @@ static void link_open(const struct dump_ctx *ctx, struct fd_info *fi, const char
 			       content ? O_RDONLY | O_CLOEXEC | O_NONBLOCK : O_PATH | O_CLOEXEC);
 }
 
+/* The ring of a packet socket, which the tree must have open too. */
+static struct file_desc *mapped_socket(struct dump_ctx *ctx, const struct fd_info *fi)
+{
+	struct file_desc *d = file_seen(ctx, FILE_KIND_packetsk, fi->st.st_ino);
+
+	if (!d && !ctx->files->blocked)
+		file_blocker(
+			ctx, fi, "memory-socket", EOPNOTSUPP,
+			"the ring of a packet socket that no task has open any more is mapped");
+	return d;
+}
+
 static struct file_desc *link_desc(struct dump_ctx *ctx, struct pstree_item *it, const char *name,
 				   uint32_t flags)
 {
@@ -95,6 +107,8 @@ static struct file_desc *link_desc(struct dump_ctx *ctx, struct pstree_item *it,
 
 	if (link_info(ctx, &fi, name))
 		return NULL;
+	if (S_ISSOCK(fi.st.st_mode))
+		return mapped_socket(ctx, &fi);
 	p = path_find(ctx, &fi);
 	if (p)
 		return p->d;

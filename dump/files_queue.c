@@ -358,6 +358,15 @@ static void close_messages(struct queue *q)
 	free(q->buf);
 }
 
+/* Does the socket have an option that a new one has not? */
+static bool has_option(const UnixSkEntry *e, uint32_t name)
+{
+	for (size_t i = 0; i < e->opts->n_extra; i++)
+		if (e->opts->extra[i]->level == SOL_SOCKET && e->opts->extra[i]->name == name)
+			return true;
+	return false;
+}
+
 /**
  * unix_queue_dump - describe everything that waits in a socket
  * @ctx: the dump; all tables are known
@@ -371,7 +380,6 @@ int unix_queue_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_i
 	const UnixSkEntry *e = (UnixSkEntry *)d->msg;
 	struct queue q = { .ctx = ctx, .fi = fi, .type = (int)e->type, .last = &q.first };
 	struct lent off = { 0 }, cred = { 0 };
-	uint32_t pidfds = 0;
 	int len = 0, ret;
 
 	q.shutdown = e->has_shutdown ? (uint8_t)e->shutdown : 0;
@@ -379,7 +387,7 @@ int unix_queue_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_i
 		q.total = (size_t)len;
 	ret = lend(ctx, fi, &off, SO_PEEK_OFF, -1);
 	/* Who is asked for pidfds of senders is to learn the same pids. */
-	if (!ret && sock_opt(fi->local, SOL_SOCKET, SO_PASSPIDFD, &pidfds) && pidfds)
+	if (!ret && has_option(e, SO_PASSPIDFD))
 		ret = lend(ctx, fi, &cred, SO_PASSCRED, 1);
 	if (!ret)
 		ret = read_queue(&q);
@@ -437,14 +445,12 @@ static int dump_plain(struct dump_ctx *ctx, struct file_desc *d, const struct fd
 int unix_queue_look(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
 {
 	const UnixSkEntry *e = (UnixSkEntry *)d->msg;
-	uint32_t off = 0, cred = 0, pidfds = 0;
+	bool off = has_option(e, SO_PEEK_OFF);
 	int len = 0, ret = 1;
 	char c;
 
-	sock_opt(fi->local, SOL_SOCKET, SO_PEEK_OFF, &off);
 	if (e->type == SOCK_DGRAM || e->type == SOCK_SEQPACKET) {
-		if ((int32_t)off >= 0 ||
-		    recv(fi->local, &c, 0, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC) >= 0)
+		if (off || recv(fi->local, &c, 0, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC) >= 0)
 			file_later(ctx, d);
 		return 0;
 	}
@@ -453,9 +459,9 @@ int unix_queue_look(struct dump_ctx *ctx, struct file_desc *d, const struct fd_i
 	ret = refuse_urgent(ctx, fi);
 	if (ret)
 		return ret;
-	sock_opt(fi->local, SOL_SOCKET, SO_PASSCRED, &cred);
-	sock_opt(fi->local, SOL_SOCKET, SO_PASSPIDFD, &pidfds);
-	ret = (int32_t)off < 0 && !cred && !pidfds ? dump_plain(ctx, d, fi, (size_t)len) : 1;
+	ret = !off && !e->opts->so_passcred && !has_option(e, SO_PASSPIDFD)
+		      ? dump_plain(ctx, d, fi, (size_t)len)
+		      : 1;
 	if (ret < 0)
 		return file_blocker(ctx, fi, "unix-queue", -ret, "look at what is queued");
 	if (ret)

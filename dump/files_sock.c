@@ -61,12 +61,14 @@ static void dump_flags(int fd, SkOptsEntry *o)
 {
 	struct linger linger = { 0 };
 	socklen_t len = sizeof(linger);
+	uint32_t v;
 
 	SET(reuseaddr, base_opt(fd, SO_REUSEADDR) != 0);
 	SET(so_priority, base_opt(fd, SO_PRIORITY));
 	SET(so_rcvlowat, base_opt(fd, SO_RCVLOWAT));
-	if (base_opt(fd, SO_MARK))
-		SET(so_mark, base_opt(fd, SO_MARK));
+	v = base_opt(fd, SO_MARK);
+	if (v)
+		SET(so_mark, v);
 	SET(so_dontroute, base_opt(fd, SO_DONTROUTE) != 0);
 	SET(so_no_check, base_opt(fd, SO_NO_CHECK) != 0);
 	SET(so_reuseport, base_opt(fd, SO_REUSEPORT) != 0);
@@ -76,6 +78,14 @@ static void dump_flags(int fd, SkOptsEntry *o)
 	SET(so_buf_lock, base_opt(fd, SO_BUF_LOCK));
 	if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff)
 		SET(so_linger, (uint32_t)linger.l_linger);
+}
+
+static void dump_passing(int fd, SkOptsEntry *o)
+{
+	if (base_opt(fd, SO_PASSCRED))
+		SET(so_passcred, 1);
+	if (base_opt(fd, SO_PASSSEC))
+		SET(so_passsec, 1);
 }
 
 static void dump_times(int fd, SkOptsEntry *o)
@@ -110,35 +120,54 @@ static int dump_filter(struct dump_ctx *ctx, const struct fd_info *fi, SkOptsEnt
 	return 0;
 }
 
-/* A socket of the same kind as new, to compare with. */
-static int fresh_socket(int fd)
+/* What an option of a new socket of one kind is. */
+struct fresh_opt {
+	uint8_t val[SOCKOPT_MAX];
+	socklen_t len; /* 0: it has none */
+};
+
+static const struct fresh_opt *fresh_opts(struct dump_ctx *ctx, const struct fd_info *fi)
 {
-	uint32_t domain = 0, type = 0, proto = 0;
+	uint32_t type = 0, proto = 0;
+	struct fresh_opt *f;
+	uint64_t key;
 
-	sock_opt(fd, SOL_SOCKET, SO_DOMAIN, &domain);
-	sock_opt(fd, SOL_SOCKET, SO_TYPE, &type);
-	sock_opt(fd, SOL_SOCKET, SO_PROTOCOL, &proto);
-	return socket((int)domain, (int)type | SOCK_CLOEXEC, (int)proto);
-}
+	sock_opt(fi->local, SOL_SOCKET, SO_TYPE, &type);
+	if (fi->domain != AF_UNIX)
+		sock_opt(fi->local, SOL_SOCKET, SO_PROTOCOL, &proto);
+	key = (uint64_t)fi->domain << 32 | type << 24 | proto;
+	f = idmap_get(&ctx->files->fresh_opts, key);
+	if (f)
+		return f;
+	f = arena_array(ctx->arena, struct fresh_opt, nr_sockopt_rows);
+	idmap_put(&ctx->files->fresh_opts, key, f);
 
-static void dump_extra(struct dump_ctx *ctx, int fd, SkOptsEntry *o)
-{
-	cleanup_close int fresh = fresh_socket(fd);
-	uint32_t domain = 0, type = 0;
+	cleanup_close int fresh = socket(fi->domain, (int)type | SOCK_CLOEXEC, (int)proto);
 
-	sock_opt(fd, SOL_SOCKET, SO_DOMAIN, &domain);
-	sock_opt(fd, SOL_SOCKET, SO_TYPE, &type);
 	for (size_t i = 0; i < nr_sockopt_rows && fresh >= 0; i++) {
 		const struct sockopt_row *row = &sockopt_rows[i];
-		uint8_t a[SOCKOPT_MAX] = { 0 }, b[SOCKOPT_MAX] = { 0 };
-		socklen_t na = sizeof(a), nb = sizeof(b);
+
+		f[i].len = SOCKOPT_MAX;
+		if ((row->families & SOCKOPT_DGRAM && type == SOCK_STREAM) ||
+		    getsockopt(fresh, row->level, row->name, f[i].val, &f[i].len) < 0)
+			f[i].len = 0;
+	}
+	return f;
+}
+
+static void dump_extra(struct dump_ctx *ctx, const struct fd_info *fi, SkOptsEntry *o)
+{
+	const struct fresh_opt *fresh = fresh_opts(ctx, fi);
+
+	for (size_t i = 0; i < nr_sockopt_rows; i++) {
+		const struct sockopt_row *row = &sockopt_rows[i];
+		uint8_t a[SOCKOPT_MAX] = { 0 };
+		socklen_t na = sizeof(a), nb = fresh[i].len;
 		SkExtraOpt *x;
 
-		if (!(row->families & sockopt_family((int)domain)) ||
-		    (row->families & SOCKOPT_DGRAM && type == SOCK_STREAM) ||
-		    getsockopt(fd, row->level, row->name, a, &na) < 0 ||
-		    getsockopt(fresh, row->level, row->name, b, &nb) < 0 ||
-		    (na == nb && !memcmp(a, b, na)))
+		if (!(row->families & sockopt_family(fi->domain)) || !nb ||
+		    getsockopt(fi->local, row->level, row->name, a, &na) < 0 ||
+		    (na == nb && !memcmp(a, fresh[i].val, na)))
 			continue;
 		x = arena_new_of(ctx->arena, SkExtraOpt);
 		sk_extra_opt__init(x);
@@ -154,11 +183,13 @@ static void dump_extra(struct dump_ctx *ctx, int fd, SkOptsEntry *o)
  * sock_dump_opts - the options of a socket
  * @ctx: the dump
  * @fi: the socket
+ * @u: what netlink has told of it already, or NULL
  * @out: the message
  *
  * Return: 0, or -errno with a blocker recorded.
  */
-int sock_dump_opts(struct dump_ctx *ctx, const struct fd_info *fi, SkOptsEntry **out)
+int sock_dump_opts(struct dump_ctx *ctx, const struct fd_info *fi, const struct sockdiag_unix *u,
+		   SkOptsEntry **out)
 {
 	SkOptsEntry *o = arena_new_of(ctx->arena, SkOptsEntry);
 	char dev[IFNAMSIZ + 1] = "";
@@ -166,16 +197,18 @@ int sock_dump_opts(struct dump_ctx *ctx, const struct fd_info *fi, SkOptsEntry *
 	int ret;
 
 	sk_opts_entry__init(o);
-	o->so_sndbuf = base_opt(fi->local, SO_SNDBUF);
-	o->so_rcvbuf = base_opt(fi->local, SO_RCVBUF);
+	o->so_sndbuf = u && u->sndbuf ? u->sndbuf : base_opt(fi->local, SO_SNDBUF);
+	o->so_rcvbuf = u && u->rcvbuf ? u->rcvbuf : base_opt(fi->local, SO_RCVBUF);
 	dump_flags(fi->local, o);
+	if (fi->domain == AF_UNIX || fi->domain == AF_NETLINK)
+		dump_passing(fi->local, o);
 	dump_times(fi->local, o);
 	if (getsockopt(fi->local, SOL_SOCKET, SO_BINDTODEVICE, dev, &len) == 0 && dev[0])
 		o->so_bound_dev = arena_strdup(ctx->arena, dev);
 	ret = dump_filter(ctx, fi, o);
 	if (ret)
 		return ret;
-	dump_extra(ctx, fi->local, o);
+	dump_extra(ctx, fi, o);
 	*out = o;
 	return 0;
 }

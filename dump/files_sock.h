@@ -12,7 +12,8 @@
 #include "proto/sk-opts.pb-c.h"
 
 bool sock_opt(int fd, int level, int name, uint32_t *val);
-int sock_dump_opts(struct dump_ctx *ctx, const struct fd_info *fi, SkOptsEntry **out);
+int sock_dump_opts(struct dump_ctx *ctx, const struct fd_info *fi, const struct sockdiag_unix *u,
+		   SkOptsEntry **out);
 int sock_check_net(struct dump_ctx *ctx, const struct fd_info *fi);
 void sock_holder(uint64_t ino, char *out, size_t size);
 const struct sockdiag *sock_diag_get(struct dump_ctx *ctx);

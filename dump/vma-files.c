@@ -5,6 +5,7 @@
 #include "dump/vmas.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -60,6 +61,8 @@ static int vma_file(struct dump_ctx *ctx, struct pstree_item *it, struct vma *v,
 	if (!v->file)
 		return -EOPNOTSUPP;
 	e->shmid = v->file->id;
+	if (e->status & VMA_AREA_SOCKET)
+		e->fdflags = O_RDWR;
 	if (v->file->kind == FILE_KIND_memfd)
 		e->status |= VMA_AREA_MEMFD;
 	return 0;
@@ -105,7 +108,8 @@ int dump_vma_files(struct dump_ctx *ctx)
 
 			if (v->shmem)
 				shmem_open(it, v);
-			else if (v->e->status & (VMA_FILE_PRIVATE | VMA_FILE_SHARED))
+			else if (v->e->status &
+				 (VMA_FILE_PRIVATE | VMA_FILE_SHARED | VMA_AREA_SOCKET))
 				ret = vma_file(ctx, it, v, &last);
 			bad = bad ? bad : ret;
 		}

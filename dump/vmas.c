@@ -34,7 +34,6 @@ static const struct {
 	{ "anon_inode:[io_uring]", "memory-io-uring",
 	  "an io_uring; programs often have a switch or variable to do without" },
 	{ "anon_inode:", "memory-device", "memory of a kernel object" },
-	{ "socket:", "memory-socket", "the ring of a packet socket" },
 	{ "[uprobes]", "memory-uprobes", "a uprobe's code (a tracing tool is at work)" },
 };
 
@@ -163,6 +162,8 @@ static uint32_t vma_status(const struct smaps_vma *s)
 		return VMA_AREA_REGULAR | VMA_ANON_SHARED | VMA_AREA_SYSVIPC;
 	if (is_aio_ring(s))
 		return VMA_AREA_AIORING;
+	if (!strncmp(s->name, "socket:[", 8))
+		return VMA_AREA_REGULAR | VMA_AREA_SOCKET;
 	if (s->ino && !is_private_huge(s))
 		return VMA_AREA_REGULAR | (s->shared ? VMA_FILE_SHARED : VMA_FILE_PRIVATE);
 	return VMA_AREA_REGULAR | VMA_ANON_PRIVATE;
@@ -307,7 +308,7 @@ static int vma_add(void *arg, const struct smaps_vma *s)
 	v->e->flags = vma_map_flags(s, status & (VMA_ANON_PRIVATE | VMA_ANON_SHARED));
 	v->e->madv = vma_madv(s->flags);
 	v->e->has_madv = v->e->madv != 0;
-	if (status & (VMA_FILE_SHARED | VMA_FILE_PRIVATE | VMA_ANON_SHARED)) {
+	if (status & (VMA_FILE_SHARED | VMA_FILE_PRIVATE | VMA_ANON_SHARED | VMA_AREA_SOCKET)) {
 		v->e->pgoff = s->pgoff;
 		v->e->shmid = vma_group(w, s); /* until the file has an id */
 		v->e->has_fdflags = 1;

@@ -179,7 +179,7 @@ static void check_own_bounds(struct restore_ctx *ctx)
 /* Parts of an address space that only CRIU's images can have. */
 static void check_memory(struct restore_ctx *ctx, const struct pstree_item *it)
 {
-	const uint32_t kinds = VMA_AREA_SOCKET | VMA_AREA_SHSTK | VMA_AREA_UPROBES;
+	const uint32_t kinds = VMA_AREA_SHSTK | VMA_AREA_UPROBES;
 
 	if (it->mm->n_mm_saved_auxv > AUXV_MAX)
 		fail(ctx->report, "image-vma", E2BIG, "pid %d: an auxiliary vector of %zu words",

@@ -83,7 +83,8 @@ static int load_vma_object(struct loader *l, struct pstree_item *it, struct vma 
 	const VmaEntry *e = v->e;
 	uint64_t len = e->end - e->start;
 
-	if (e->status & (VMA_FILE_PRIVATE | VMA_FILE_SHARED) && !(e->status & VMA_AREA_SYSVIPC)) {
+	if (e->status & (VMA_FILE_PRIVATE | VMA_FILE_SHARED | VMA_AREA_SOCKET) &&
+	    !(e->status & VMA_AREA_SYSVIPC)) {
 		v->file = e->shmid > UINT32_MAX ? NULL : file_desc_find(l->t, (uint32_t)e->shmid);
 		if (!v->file)
 			return bad_vma(l, it, e, EBADMSG, "its file is not in files.img");

@@ -69,6 +69,13 @@ static int take_unix(struct nl_msg *msg, void *arg)
 		u->rqueue = q->udiag_rqueue;
 		u->wqueue = q->udiag_wqueue;
 	}
+	if (tb[UNIX_DIAG_MEMINFO] &&
+	    nla_len(tb[UNIX_DIAG_MEMINFO]) >= (int)((SK_MEMINFO_SNDBUF + 1) * sizeof(uint32_t))) {
+		const uint32_t *mem = nla_data(tb[UNIX_DIAG_MEMINFO]);
+
+		u->rcvbuf = mem[SK_MEMINFO_RCVBUF];
+		u->sndbuf = mem[SK_MEMINFO_SNDBUF];
+	}
 	if (tb[UNIX_DIAG_ICONS]) {
 		u->nr_waiting = (size_t)nla_len(tb[UNIX_DIAG_ICONS]) / sizeof(uint32_t);
 		u->waiting = arena_memdup(sd->arena, nla_data(tb[UNIX_DIAG_ICONS]),
@@ -97,7 +104,7 @@ static int dump_unix(struct sockdiag *sd, struct nl_sock *sk)
 		.sdiag_family = AF_UNIX,
 		.udiag_states = ~0u,
 		.udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_PEER |
-			      UDIAG_SHOW_RQLEN | UDIAG_SHOW_ICONS,
+			      UDIAG_SHOW_RQLEN | UDIAG_SHOW_ICONS | UDIAG_SHOW_MEMINFO,
 	};
 	struct nl_msg *msg = nlmsg_alloc_simple(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP | NLM_F_REQUEST);
 	int ret;

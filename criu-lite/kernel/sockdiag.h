@@ -18,9 +18,10 @@ struct sockdiag_unix {
 	uint8_t shutdown; /* RCV_SHUTDOWN 1, SEND_SHUTDOWN 2 */
 	uint32_t rqueue;  /* bytes; of a listening one: connections not accepted yet */
 	uint32_t wqueue; /* memory of what the peer has not read; of a listening one: its backlog */
-	uint32_t vfs_dev;    /* of the node it is bound to, as the kernel counts devices */
-	uint32_t vfs_ino;    /* 0: bound to no node */
-	const uint8_t *name; /* as in sun_path */
+	uint32_t rcvbuf, sndbuf; /* 0: the kernel does not say */
+	uint32_t vfs_dev;        /* of the node it is bound to, as the kernel counts devices */
+	uint32_t vfs_ino;        /* 0: bound to no node */
+	const uint8_t *name;     /* as in sun_path */
 	size_t name_len;
 	const uint32_t *waiting; /* of a listening one: who waits to be accepted; 0: gone again */
 	size_t nr_waiting;

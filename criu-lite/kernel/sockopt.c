@@ -4,7 +4,9 @@
  */
 #include "kernel/sockopt.h"
 
+#include <linux/if_packet.h>
 #include <linux/in6.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
@@ -20,14 +22,28 @@
 #define TCP_DELACK_MAX_US 46
 #endif
 
-#define ANY (SOCKOPT_INET | SOCKOPT_INET6 | SOCKOPT_UNIX)
+#ifndef PACKET_VNET_HDR_SZ
+#define PACKET_VNET_HDR_SZ 24
+#endif
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
+#define ANY (SOCKOPT_INET | SOCKOPT_INET6 | SOCKOPT_UNIX | SOCKOPT_NETLINK | SOCKOPT_PACKET)
 #define IP (SOCKOPT_INET | SOCKOPT_INET6)
 #define ONLY6 SOCKOPT_INET6
+#define NETLINK SOCKOPT_NETLINK
+#define PACKET SOCKOPT_PACKET
 
 /* Order matters where it stands: a locked filter cannot be changed any more. */
 const struct sockopt_row sockopt_rows[] = {
 	{ SOL_SOCKET, SO_PEEK_OFF, ANY },
-	{ SOL_SOCKET, SO_RXQ_OVFL, ANY },
+	{ SOL_SOCKET, SO_PASSPIDFD, SOCKOPT_UNIX },
+	{ SOL_SOCKET, SO_PASSRIGHTS, SOCKOPT_UNIX },
+	{ SOL_SOCKET, SO_RXQ_OVFL, IP },
 	{ SOL_SOCKET, SO_TIMESTAMP, ANY },
 	{ SOL_SOCKET, SO_TIMESTAMPNS, ANY },
 	{ SOL_SOCKET, SO_BUSY_POLL, IP },
@@ -70,6 +86,16 @@ const struct sockopt_row sockopt_rows[] = {
 	{ IPPROTO_TCP, TCP_RTO_MAX_MS, IP },
 	{ IPPROTO_TCP, TCP_RTO_MIN_US, IP },
 	{ IPPROTO_TCP, TCP_DELACK_MAX_US, IP },
+	{ SOL_NETLINK, NETLINK_PKTINFO, NETLINK },
+	{ SOL_NETLINK, NETLINK_BROADCAST_ERROR, NETLINK },
+	{ SOL_NETLINK, NETLINK_NO_ENOBUFS, NETLINK },
+	{ SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, NETLINK },
+	{ SOL_NETLINK, NETLINK_CAP_ACK, NETLINK },
+	{ SOL_NETLINK, NETLINK_EXT_ACK, NETLINK },
+	{ SOL_NETLINK, NETLINK_GET_STRICT_CHK, NETLINK },
+	{ SOL_PACKET, PACKET_QDISC_BYPASS, PACKET },
+	{ SOL_PACKET, PACKET_IGNORE_OUTGOING, PACKET },
+	{ SOL_PACKET, PACKET_VNET_HDR_SZ, PACKET },
 	{ IPPROTO_UDP, UDP_SEGMENT, IP },
 	{ IPPROTO_UDP, UDP_GRO, IP },
 	{ SOL_SOCKET, SO_LOCK_FILTER, ANY },
@@ -93,14 +119,16 @@ const struct sockopt_row *sockopt_find(uint32_t level, uint32_t name)
 
 /**
  * sockopt_family - the bit of a family in sockopt_row.families
- * @domain: AF_INET, AF_INET6 or AF_UNIX
+ * @domain: AF_*
  *
  * Return: the bit, or 0.
  */
 uint8_t sockopt_family(int domain)
 {
-	return domain == AF_INET    ? SOCKOPT_INET
-	       : domain == AF_INET6 ? SOCKOPT_INET6
-	       : domain == AF_UNIX  ? SOCKOPT_UNIX
-				    : 0;
+	return domain == AF_INET      ? SOCKOPT_INET
+	       : domain == AF_INET6   ? SOCKOPT_INET6
+	       : domain == AF_UNIX    ? SOCKOPT_UNIX
+	       : domain == AF_NETLINK ? SOCKOPT_NETLINK
+	       : domain == AF_PACKET  ? SOCKOPT_PACKET
+				      : 0;
 }

@@ -19,6 +19,8 @@ struct sockopt_row {
 #define SOCKOPT_INET6 2
 #define SOCKOPT_UNIX 4
 #define SOCKOPT_DGRAM 128 /* means nothing on a stream, and cannot be set there */
+#define SOCKOPT_NETLINK 8
+#define SOCKOPT_PACKET 16
 
 extern const struct sockopt_row sockopt_rows[];
 extern const size_t nr_sockopt_rows;

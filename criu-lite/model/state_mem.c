@@ -64,6 +64,8 @@ static const char *kind_of(const VmaEntry *e)
 		return "aio";
 	if (e->status & (VMA_FILE_PRIVATE | VMA_FILE_SHARED))
 		return "file";
+	if (e->status & VMA_AREA_SOCKET)
+		return "socket";
 	return e->status & VMA_ANON_SHARED ? "shared" : "anonymous";
 }
 

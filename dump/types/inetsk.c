@@ -24,13 +24,12 @@ union inet_addr {
 
 static int inetsk_probe(const struct dump_ctx *ctx, const struct fd_info *fi)
 {
-	uint32_t domain = 0, proto = 0;
+	uint32_t proto = 0;
 
-	if (!S_ISSOCK(fi->st.st_mode) || !sock_opt(fi->local, SOL_SOCKET, SO_DOMAIN, &domain) ||
+	if ((fi->domain != AF_INET && fi->domain != AF_INET6) ||
 	    !sock_opt(fi->local, SOL_SOCKET, SO_PROTOCOL, &proto))
 		return 0;
-	return (domain == AF_INET || domain == AF_INET6) &&
-	       (proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_UDPLITE);
+	return (proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_UDPLITE);
 }
 
 /* Addresses as the image has them: words in network order; the port in host order. */
@@ -156,7 +155,7 @@ static int inetsk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct f
 	dump_ip_opts(ctx, fi, e);
 	if (e->proto == IPPROTO_TCP)
 		dump_tcp_opts(ctx, fi, e);
-	return sock_dump_opts(ctx, fi, &e->opts);
+	return sock_dump_opts(ctx, fi, NULL, &e->opts);
 }
 
 static int inetsk_finish(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)

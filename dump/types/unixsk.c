@@ -21,10 +21,7 @@
 
 static int unixsk_probe(const struct dump_ctx *ctx, const struct fd_info *fi)
 {
-	uint32_t domain = 0;
-
-	return S_ISSOCK(fi->st.st_mode) && sock_opt(fi->local, SOL_SOCKET, SO_DOMAIN, &domain) &&
-	       domain == AF_UNIX;
+	return fi->domain == AF_UNIX;
 }
 
 static bool node_is(const char *path, const struct sockdiag_unix *u, struct stat *st)
@@ -136,14 +133,16 @@ static int unixsk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct f
 	const struct sockdiag *sd = sock_diag_get(ctx);
 	UnixSkEntry *e = (UnixSkEntry *)d->msg;
 	const struct sockdiag_unix *u;
-	uint32_t v = 0;
-	int ret = sd ? sock_check_net(ctx, fi) : -EIO;
+	int ret;
 
-	if (ret)
-		return ret;
+	if (!sd)
+		return -EIO;
 	u = sockdiag_unix_by_ino(sd, (uint32_t)fi->st.st_ino);
-	if (!u)
-		return file_blocker(ctx, fi, "sock-diag", ENOENT, "netlink does not know it");
+	if (!u) {
+		ret = sock_check_net(ctx, fi);
+		return ret ? ret
+			   : file_blocker(ctx, fi, "sock-diag", ENOENT, "netlink does not know it");
+	}
 	file_see(ctx, FILE_KIND_unixsk, u->ino, d);
 	if (u->vfs_ino) {
 		e->has_node = 1;
@@ -168,16 +167,8 @@ static int unixsk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct f
 	if (!ret)
 		ret = dump_node(ctx, fi, e, u);
 	if (!ret)
-		ret = sock_dump_opts(ctx, fi, &e->opts);
-	if (!ret)
-		ret = unix_queue_look(ctx, d, fi);
-	if (ret)
-		return ret;
-	if (sock_opt(fi->local, SOL_SOCKET, SO_PASSCRED, &v) && v)
-		e->opts->has_so_passcred = e->opts->so_passcred = 1;
-	if (sock_opt(fi->local, SOL_SOCKET, SO_PASSSEC, &v) && v)
-		e->opts->has_so_passsec = e->opts->so_passsec = 1;
-	return 0;
+		ret = sock_dump_opts(ctx, fi, u, &e->opts);
+	return ret ? ret : unix_queue_look(ctx, d, fi);
 }
 
 static int refuse_outside(struct dump_ctx *ctx, const struct fd_info *fi, uint32_t ino,

@@ -382,8 +382,9 @@ END_TEST
 
 START_TEST(unsupported_files_are_all_named)
 {
-	/* Two entries: type NETLINKSK, ids 21 and 22. */
-	static const uint8_t raw[] = { 4, 0, 0, 0, 8, 13, 16, 21, 4, 0, 0, 0, 8, 13, 16, 22 };
+	/* Two entries: type AUTOFS_PIPE, ids 21 and 22. */
+	static const uint8_t raw[] = { 6, 0, 0, 0, 8, 255, 255, 3, 16, 21,
+				       6, 0, 0, 0, 8, 255, 255, 3, 16, 22 };
 	char *path = image_make('a');
 	struct blob b = blob_get(path, "files.img");
 	uint8_t *more = malloc(b.len + sizeof(raw));
@@ -399,7 +400,7 @@ START_TEST(unsupported_files_are_all_named)
 	ck_assert_int_eq(image_load_tree(d, r, &t), -EOPNOTSUPP);
 	ck_assert_uint_eq(report_count(r), 2);
 	ck_assert_str_eq(report_cause(r, 1)->id, "image-unsupported-file");
-	ck_assert_ptr_nonnull(strstr(report_cause(r, 1)->text, "NETLINKSK"));
+	ck_assert_ptr_nonnull(strstr(report_cause(r, 1)->text, "AUTOFS_PIPE"));
 	image_dir_close(d);
 	report_free(r);
 	free(more);
