@@ -70,14 +70,17 @@ $(BUILD)/obj/%.o: %.c | $(PBC)
 
 -include $(OBJ:.o=.d)
 
+# Shared libraries come into programs that are not ours, and have no sanitizer.
+PICFLAGS = $(filter-out $(SANFLAGS),$(ALLCFLAGS)) -fPIC
+
 $(BUILD)/pic/%.o: %.c | $(PBC)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALLCFLAGS) -fPIC -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(PICFLAGS) -MMD -MP -c -o $@ $<
 
 # Hidden, so that a program may have messages of the same names.
 $(BUILD)/pic/proto/%.o: $(BUILD)/proto/%.c
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALLCFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
+	$(Q)$(CC) $(PICFLAGS) -fvisibility=hidden -c -o $@ $<
 
 define library
 -include $(LIBSRC_$(1):%.c=$(BUILD)/pic/%.d)
@@ -88,7 +91,7 @@ $(BUILD)/lib/lib$(1).a: $(LIBSRC_$(1):%.c=$(BUILD)/obj/%.o) $(LIBPB_$(1):%=$(BUI
 
 $(BUILD)/lib/lib$(1).so: $(LIBSRC_$(1):%.c=$(BUILD)/pic/%.o) $(LIBPB_$(1):%=$(BUILD)/pic/proto/%.pb-c.o) criu-lite/lib/$(1).map
 	@mkdir -p $$(@D)
-	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -shared -Wl,-soname,lib$(1).so.1 -Wl,--version-script=criu-lite/lib/$(1).map \
+	$(Q)$(CC) $(PICFLAGS) $(LDFLAGS) -shared -Wl,-soname,lib$(1).so.1 -Wl,--version-script=criu-lite/lib/$(1).map \
 	  -o $$@.1 $$(filter %.o,$$^) $$(if $(LIBREQ_$(1)),$$(shell pkg-config --libs $(LIBREQ_$(1)))) && ln -sf lib$(1).so.1 $$@
 
 .PHONY: install-$(1)
@@ -109,7 +112,7 @@ LIBCRIU := $(patsubst %.c,$(BUILD)/pic/%.o,$(CLIENT) criu-lite/lib/fdpass.c) $(B
 
 $(BUILD)/lib/libcriu.so.2: $(LIBCRIU) criu-lite/lib/libcriu.map
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(@F) -Wl,--version-script=criu-lite/lib/libcriu.map \
+	$(Q)$(CC) $(PICFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(@F) -Wl,--version-script=criu-lite/lib/libcriu.map \
 	  -o $@ $(LIBCRIU) $(shell pkg-config --libs libprotobuf-c)
 
 .PHONY: install-libcriu
