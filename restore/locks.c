@@ -203,7 +203,7 @@ int restore_locks(struct restore_ctx *ctx)
 	end = first + ctx->tree->nr_locks;
 	while (k < end) {
 		const struct held_lock *stop = k;
-		size_t n;
+		size_t n = 0;
 		int ret;
 
 		while (stop < end && stop->it == k->it && is_left(ctx, stop, first))

@@ -60,7 +60,7 @@ int guard_new(struct guard **out, struct report *r)
 	struct guard *g;
 	int fd = fanotify_init(FAN_CLASS_PRE_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_TID |
 				       FAN_UNLIMITED_QUEUE,
-			       O_RDONLY | O_CLOEXEC | O_LARGEFILE);
+			       O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return fail(r, "guard-kernel", errno,

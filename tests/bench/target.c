@@ -178,7 +178,7 @@ static bool add_locks(unsigned int n, const char *path)
 		fd = open(name, O_RDWR | O_CREAT, 0600);
 		for (unsigned int k = 0; fd >= 0 && k < n / LOCKED_FILES; k++) {
 			struct flock l = { .l_type = k % 2 ? F_RDLCK : F_WRLCK,
-					   .l_start = 20 * k,
+					   .l_start = 20l * k,
 					   .l_len = 10 };
 
 			if (fcntl(fd, cmd, &l) < 0)
