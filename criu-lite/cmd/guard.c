@@ -2,7 +2,6 @@
  * guard - the subcommand: guards files until it is told to end.
  */
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -10,20 +9,6 @@
 #include "base/fd.h"
 #include "cmd/cmd.h"
 #include "daemon/guard.h"
-
-static int serve(struct guard *g, struct cmd *c, int signals)
-{
-	struct pollfd p[] = { { .fd = guard_fd(g), .events = POLLIN },
-			      { .fd = signals, .events = POLLIN } };
-	int ret = 0;
-
-	while (ret >= 0 && !(p[1].revents & POLLIN)) {
-		if (poll(p, 2, guard_timeout(g)) < 0 && errno != EINTR)
-			return fail(c->r, "guard-events", errno, "poll()");
-		ret = guard_serve(g);
-	}
-	return ret;
-}
 
 /**
  * cmd_guard - `criu-lite guard FILE...`
@@ -54,7 +39,7 @@ int cmd_guard(struct cmd *c)
 		ret = guard_add(g, c->o->args[i]) ?: ret;
 	if (ret >= 0) {
 		session_ready(c);
-		ret = serve(g, c, signals);
+		ret = guard_run(g, signals);
 	}
 	guard_free(g);
 	return ret;

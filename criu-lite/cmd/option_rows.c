@@ -110,6 +110,7 @@ const struct option_row option_rows[] = {
 	FLAG("tap", 0, tap, CYCLE, "print the results as Test Anything Protocol"),
 
 	VALUE("address", 0, OPT_TEXT, "PATH", address, SERVICE, "socket of the service, @NAME for an abstract one (default: criu_service.socket)"),
+	VALUE("guard", 0, OPT_LIST, "FILE", guards, SERVICE, "make record locks on this file mandatory (repeatable)"),
 	FLAG("daemon", 0, daemon, SERVICE, "go into the background, as -d"),
 	VALUE("max-clients", 0, OPT_NUMBER, "N", max_clients, SERVICE, "connections at once (default: 1024)"),
 	VALUE("max-requests", 0, OPT_NUMBER, "N", max_requests, SERVICE, "requests at work at once, others wait (default: 4 for each processor)"),

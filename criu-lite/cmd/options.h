@@ -44,7 +44,7 @@ struct options {
 	unsigned max_clients, max_requests, time_limit; /* of the service; 0 is the default */
 	uint64_t memory_limit;                          /* bytes; 0: none */
 	int status_fd, close_fd;                        /* -1 without */
-	struct option_list irmap_paths, scripts, externals, inherits, maps, tcp_rules;
+	struct option_list irmap_paths, scripts, externals, inherits, maps, tcp_rules, guards;
 	uint64_t ghost_limit; /* bytes; 0 is the default */
 	const char *feature;
 	unsigned old_pid; /* of upgrade, or of the image with --files-only */

@@ -45,6 +45,8 @@ int cmd_service(struct cmd *c)
 		.max_requests = o->max_requests,
 		.time_limit = o->time_limit,
 		.memory_limit = o->memory_limit,
+		.guards = o->guards.v,
+		.nr_guards = o->guards.n,
 		.ready_fd = o->status_fd,
 		.argv = c->argv,
 	};

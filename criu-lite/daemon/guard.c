@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fanotify.h>
@@ -111,28 +112,6 @@ int guard_add(struct guard *g, const char *path)
 		    path);
 }
 
-/**
- * guard_fd - what is readable when there is something to do
- * @g: the guard
- *
- * Return: a descriptor that stays the guard's.
- */
-int guard_fd(const struct guard *g)
-{
-	return g->fan;
-}
-
-/**
- * guard_timeout - how long poll(2) may wait before the next guard_serve()
- * @g: the guard
- *
- * Return: milliseconds, or -1 for any time.
- */
-int guard_timeout(const struct guard *g)
-{
-	return g->nr_held ? LOOK_MS : -1;
-}
-
 /* A thread that has been killed waits for no answer: that is no error. */
 static void answer(const struct guard *g, int fd, unsigned response)
 {
@@ -217,13 +196,8 @@ static void look_at_held(struct guard *g)
 	g->nr_held = kept;
 }
 
-/**
- * guard_serve - answer what there is to answer
- * @g: the guard
- *
- * Return: 0 or -errno, recorded: the guard is of no use any more.
- */
-int guard_serve(struct guard *g)
+/* 0 or -errno, recorded: the guard is of no use any more. */
+static int serve(struct guard *g)
 {
 	char buf[16384] __attribute__((aligned(8)));
 	ssize_t n;
@@ -244,6 +218,27 @@ int guard_serve(struct guard *g)
 			serve_event(g, m);
 	}
 	return 0;
+}
+
+/**
+ * guard_run - answer until a signal comes
+ * @g: the guard
+ * @signals: readable when it is time to end: a signalfd
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int guard_run(struct guard *g, int signals)
+{
+	struct pollfd p[] = { { .fd = g->fan, .events = POLLIN },
+			      { .fd = signals, .events = POLLIN } };
+	int ret = 0;
+
+	while (ret >= 0 && !(p[1].revents & POLLIN)) {
+		if (poll(p, 2, g->nr_held ? LOOK_MS : -1) < 0 && errno != EINTR)
+			return fail(g->report, "guard-events", errno, "poll()");
+		ret = serve(g);
+	}
+	return ret;
 }
 
 /**

@@ -16,9 +16,7 @@ struct report;
 
 int guard_new(struct guard **out, struct report *r);
 int guard_add(struct guard *g, const char *path);
-int guard_fd(const struct guard *g);
-int guard_timeout(const struct guard *g);
-int guard_serve(struct guard *g);
+int guard_run(struct guard *g, int signals);
 void guard_free(struct guard *g);
 
 /* guard_access.c, for guard.c and its test. */

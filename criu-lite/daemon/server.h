@@ -39,6 +39,7 @@ struct server {
 	bool leaving;     /* a successor serves; those who have asked us stay until they go */
 	struct list_head clients, queue;
 	size_t nr_clients, nr_served;
+	pid_t guard; /* guards files; 0: nobody does */
 };
 
 /* listen.c */
@@ -61,6 +62,10 @@ void worker_start_next(struct server *s);
 void worker_reap(struct server *s);
 void worker_limits(struct server *s);
 void worker_end_all(struct server *s);
+
+/* guard_child.c */
+int guard_child_start(struct server *s);
+bool guard_child_ended(struct server *s, pid_t pid);
 
 /* upgrade.c */
 void upgrade_run(struct server *s);

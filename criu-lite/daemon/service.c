@@ -234,9 +234,14 @@ int service_run(const struct service_opts *given, const struct rpc_host *host, s
 		o.time_limit = TIME_LIMIT;
 	list_init(&s.clients);
 	list_init(&s.queue);
-	ret = server_open(&s, &followed, &where);
+	/* Before the one that this one follows ends, and its guard with it. */
+	ret = o.detach ? 0 : guard_child_start(&s);
+	if (ret >= 0)
+		ret = server_open(&s, &followed, &where);
 	if (ret >= 0 && o.detach && !followed && daemon(1, 0) < 0)
 		ret = fail(r, "service", errno, "go into the background");
+	if (ret >= 0 && o.detach)
+		ret = guard_child_start(&s);
 	if (ret >= 0)
 		ret = pidfile_write(&s);
 	if (ret >= 0) {

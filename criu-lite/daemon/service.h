@@ -5,6 +5,7 @@
 #define CL_DAEMON_SERVICE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct report;
@@ -21,8 +22,10 @@ struct service_opts {
 	unsigned max_clients, max_requests; /* connections, requests at work; 0: default */
 	unsigned time_limit;                /* seconds for a request; 0: default */
 	uint64_t memory_limit;              /* bytes of a request's own memory; 0: none */
-	int ready_fd;                       /* gets a zero byte, then is closed; or -1 */
-	char **argv;                        /* the command line: its successor gets the same */
+	const char *const *guards;          /* files on which record locks are mandatory */
+	size_t nr_guards;
+	int ready_fd; /* gets a zero byte, then is closed; or -1 */
+	char **argv;  /* the command line: its successor gets the same */
 };
 
 int service_run(const struct service_opts *o, const struct rpc_host *host, struct report *r);

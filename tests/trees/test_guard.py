@@ -166,6 +166,34 @@ def test_row_53_two_readers_one_of_whom_writes():
         g.end()
 
 
+def test_row_53_the_service_guards_and_so_does_its_successor():
+    with Where() as w:
+        sock = os.path.join(DIR, "sock")
+        pid = start([CL, "service", "--address", sock, "--guard", w.path, "-v4", "-o", os.path.join(DIR, "service.log")])
+        until("the service to listen", 10, lambda: os.path.exists(sock))
+        p = holder(w.path)
+        enforced(w.path, p)
+        cycle(p.pid, "-l")
+        enforced(w.path, p)
+        # Its guard is killed: there is another.
+        guard = next(c for c in tree(pid) if stat(c)["comm"] == "criu-lite-locks")
+        os.kill(guard, signal.SIGKILL)
+        until("another guard", 10, lambda: any(c != guard and stat(c) and stat(c)["comm"] == "criu-lite-locks" for c in tree(pid)))
+        until("it to guard", 10, lambda: attempt(w.path, lambda fd: os.pread(fd, 1, 55)) == "EAGAIN")
+        enforced(w.path, p)
+        os.kill(pid, signal.SIGUSR2)
+        read = lambda: attempt(w.path, lambda fd: os.pread(fd, 1, 55))
+        while alive(pid):
+            assert read() == "EAGAIN", "not for a moment"
+        new = next(int(d) for d in os.listdir("/proc") if d.isdigit() and stat(int(d)) and stat(int(d))["comm"].startswith("criu-lite") and
+                   "service" in open("/proc/%s/cmdline" % d).read() and stat(int(d))["comm"] != "criu-lite-locks")
+        started.append(new)
+        enforced(w.path, p)
+        os.kill(new, signal.SIGTERM)
+        until("the service to end", 10, lambda: not alive(new))
+        until("its guard to end", 10, lambda: read() == "ok")
+
+
 def test_row_53_what_cannot_be_guarded_is_named():
     path = os.path.join(DIR, "f")
     open(path, "w").close()
@@ -175,6 +203,8 @@ def test_row_53_what_cannot_be_guarded_is_named():
     text = refusal(path)
     assert "guard-filesystem" in text or "guard-kernel" in text, text
     assert "guard-file" in refusal(path + ".none")
+    got = cl("service", "--address", os.path.join(DIR, "s2"), "--guard", path, ok=False, timeout=10)
+    assert got.returncode == 1 and "guard-" in got.stderr, got
 
 
 if __name__ == "__main__":
