@@ -24,18 +24,25 @@
 #include "kernel/locks.h"
 #include "kernel/procfs.h"
 
+#define TRIES 200 /* some 10 ms */
+
+/* The event may be here before the thread has gone to sleep; until then its call is not told. */
 static bool call_of(struct guard_access *a)
 {
 	struct proc_text t = { 0 };
 	char name[40];
-	bool got;
+	int got = 0;
 
 	snprintf(name, sizeof(name), "/proc/%d/syscall", a->tid);
-	got = !proc_read(AT_FDCWD, name, &t) &&
-	      sscanf(t.p, "%ld %lx %lx %lx %lx %lx %lx", &a->nr, &a->arg[0], &a->arg[1], &a->arg[2],
-		     &a->arg[3], &a->arg[4], &a->arg[5]) == 7;
+	for (int i = 0; i < TRIES && !proc_read(AT_FDCWD, name, &t); i++) {
+		got = sscanf(t.p, "%ld %lx %lx %lx %lx %lx %lx", &a->nr, &a->arg[0], &a->arg[1],
+			     &a->arg[2], &a->arg[3], &a->arg[4], &a->arg[5]);
+		if (strncmp(t.p, "running", 7) != 0)
+			break;
+		usleep(50);
+	}
 	proc_text_free(&t);
-	return got;
+	return got == 7;
 }
 
 /**
