@@ -87,7 +87,7 @@ static void look_at(struct rpc_caller *c)
 	cleanup_close int proc = proc_open(c->pid);
 	struct proc_text t = { 0 };
 	struct proc_status s = { 0 };
-	uint64_t own;
+	uint64_t own = 0;
 
 	c->elsewhere = proc >= 0 && same_namespace(proc, "pid") == 0;
 	if (c->uid == 0 && proc >= 0 && same_namespace(proc, "user") == 1 && caps_get(&own) == 0 &&
@@ -265,7 +265,7 @@ static bool same_groups(const struct rpc_caller *c)
  */
 int caller_become(const struct rpc_caller *c, struct report *r)
 {
-	uint64_t own, keep;
+	uint64_t own = 0, keep;
 	int ret = caps_get(&own);
 
 	if (c->trusted)

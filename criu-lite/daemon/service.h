@@ -28,7 +28,7 @@ struct service_opts {
 	char **argv;  /* the command line: its successor gets the same */
 };
 
-int service_run(const struct service_opts *o, const struct rpc_host *host, struct report *r);
+int service_run(const struct service_opts *given, const struct rpc_host *host, struct report *r);
 int swrk_run(int sock, const struct rpc_host *host, struct report *r);
 
 #endif

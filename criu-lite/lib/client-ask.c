@@ -127,7 +127,7 @@ static int ask(const struct cl_request *q, int sock, enum cl_type type, struct c
 		int fd = -1;
 
 		ret = hear(sock, &resp, &fd);
-		if (ret < 0)
+		if (ret || !resp)
 			break;
 		if (resp->type == CRIU_REQ_TYPE__NOTIFY) {
 			ret = consent(q, sock, resp, fd);

@@ -91,6 +91,7 @@ void criu_local_set_service_fd(criu_opts *opts, int fd);
 int criu_local_set_service_binary(criu_opts *opts, const char *path);
 
 /* Options. Those that return something return 0 or -errno. */
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): one macro defines many */
 void criu_set_pid(int pid);
 void criu_set_images_dir_fd(int fd);
 int criu_set_parent_images(const char *path);
@@ -211,6 +212,7 @@ int criu_local_join_ns_add(criu_opts *opts, const char *ns, const char *ns_file,
 int criu_local_set_config_file(criu_opts *opts, const char *path);
 void criu_local_set_empty_ns(criu_opts *opts, int namespaces);
 void criu_local_set_notify_cb(criu_opts *opts, criu_notify_cb cb);
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 /*
  * Requests. Return 0 (criu_restore() and criu_restore_child(): the pid of the

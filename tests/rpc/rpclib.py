@@ -5,6 +5,8 @@ from cl import *
 sys.path.insert(0, DIR)
 SOCK = os.path.join(DIR, "service.sock")
 NOBODY = 65534
+# Freed memory is kept back, and a library cannot be loaded into a program without the sanitizer.
+SANITIZED = b"__asan_init" in open(CL, "rb").read()
 
 
 def _bindings():
