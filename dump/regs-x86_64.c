@@ -11,6 +11,8 @@
 #include <asm/ldt.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/ptrace.h>
 
 #include "kernel/arch.h"
@@ -25,7 +27,24 @@
 #define ERESTARTNOHAND 514
 #define ERESTART_RESTARTBLOCK 516
 
-static void wind_back(struct user_regs_struct *r)
+/*
+ * Is it poll(2)? What a thread has called that was interrupted before, and
+ * went on by restart_syscall(2), is told by the number before the instruction.
+ */
+static bool is_poll(pid_t tid, const struct user_regs_struct *r)
+{
+	static const uint8_t code[7] = { 0xb8, SYS_poll, 0, 0, 0, 0x0f, 0x05 };
+	uint8_t have[sizeof(code)];
+	struct iovec to = { have, sizeof(have) };
+	struct iovec from = { (void *)(r->rip - sizeof(have)), sizeof(have) };
+
+	if (r->orig_rax != SYS_restart_syscall)
+		return r->orig_rax == SYS_poll;
+	return process_vm_readv(tid, &to, 1, &from, 1, 0) == (ssize_t)sizeof(have) &&
+	       !memcmp(have, code, sizeof(code));
+}
+
+static void wind_back(pid_t tid, struct user_regs_struct *r)
 {
 	if ((long)r->orig_rax < 0)
 		return;
@@ -37,6 +56,12 @@ static void wind_back(struct user_regs_struct *r)
 		r->rip -= 2; /* the length of the syscall instruction */
 		break;
 	case ERESTART_RESTARTBLOCK:
+		/* Without a signal nobody expects poll(2) to be interrupted: it waits anew. */
+		if (is_poll(tid, r)) {
+			r->rax = SYS_poll;
+			r->rip -= 2;
+			break;
+		}
 		r->rax = (unsigned long)-EINTR;
 		r->orig_rax = -1ul;
 		break;
@@ -45,12 +70,12 @@ static void wind_back(struct user_regs_struct *r)
 	}
 }
 
-static UserX86RegsEntry *gpregs(struct arena *a, const struct user_regs_struct *as_found)
+static UserX86RegsEntry *gpregs(struct arena *a, pid_t tid, const struct user_regs_struct *as_found)
 {
 	struct user_regs_struct r = *as_found;
 	UserX86RegsEntry *e = arena_new_of(a, UserX86RegsEntry);
 
-	wind_back(&r);
+	wind_back(tid, &r);
 	user_x86_regs_entry__init(e);
 	e->r15 = r.r15;
 	e->r14 = r.r14;
@@ -233,7 +258,7 @@ int regs_info(struct dump_ctx *ctx, struct dump_thread *th, ThreadInfoX86 **out)
 		     "components %#llx)",
 		     tid, (unsigned long long)more);
 	thread_info_x86__init(info);
-	info->gpregs = gpregs(ctx->arena, &th->regs);
+	info->gpregs = gpregs(ctx->arena, tid, &th->regs);
 	info->fpregs = fpregs(ctx->arena, x, len);
 	tls(ctx->arena, tid, &th->regs, info);
 	th->xstate = arena_memdup(ctx->arena, x, len);
