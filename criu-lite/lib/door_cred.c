@@ -1,0 +1,231 @@
+/*
+ * door_cred - who calls. The kernel says which process is at the other end of
+ * the session, and what that is at this moment.
+ */
+#include "lib/door_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+struct door_ucred_s {
+	pid_t pid;
+	uid_t ruid, euid, suid;
+	gid_t rgid, egid, sgid;
+	int nr_groups;
+	gid_t groups[]; /* supplementary */
+};
+
+/* The pid behind a pidfd, as this process sees it. */
+static pid_t pid_of(int pidfd)
+{
+	char path[48], line[128];
+	pid_t pid = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "Pid: %d", &pid) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return pid > 0 ? pid : -1;
+}
+
+static void read_groups(ucred_t *u, const char *p, int room)
+{
+	int used;
+
+	while (u->nr_groups < room && sscanf(p, "%u%n", &u->groups[u->nr_groups], &used) == 1) {
+		u->nr_groups++;
+		p += used;
+	}
+}
+
+/* The file says what the process is now: ids may have changed since it connected. */
+static int read_status(pid_t pid, ucred_t **out)
+{
+	char path[48], *line = NULL;
+	size_t size = 0;
+	ucred_t *u = calloc(1, sizeof(*u));
+	int found = 0;
+	FILE *f;
+
+	if (!u)
+		return -ENOMEM;
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	u->pid = pid;
+	while (f && getline(&line, &size, f) >= 0) {
+		if (sscanf(line, "Uid: %u %u %u", &u->ruid, &u->euid, &u->suid) == 3)
+			found++;
+		else if (sscanf(line, "Gid: %u %u %u", &u->rgid, &u->egid, &u->sgid) == 3)
+			found++;
+		if (!strncmp(line, "Groups:", 7)) {
+			int room = (int)(size / 2);
+			ucred_t *more = realloc(u, sizeof(*u) + (size_t)room * sizeof(gid_t));
+
+			u = more ?: u;
+			if (more)
+				read_groups(u, line + 7, room);
+		}
+	}
+	free(line);
+	if (f)
+		fclose(f);
+	if (found != 2) {
+		free(u);
+		return -EINVAL;
+	}
+	*out = u;
+	return 0;
+}
+
+static int client(ucred_t **out)
+{
+	struct door_thread *t = door_thread_self();
+	cleanup_close int pidfd = -1;
+	socklen_t len = sizeof(pidfd);
+	ucred_t *u = NULL;
+	int ret;
+
+	if (!t || !t->taken)
+		return -EINVAL;
+	if (getsockopt(t->session->sock, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) < 0)
+		return -EINVAL;
+	ret = read_status(pid_of(pidfd), &u);
+	if (ret)
+		return ret;
+	/* It is the same process still, if the pidfd has its pid afterwards. */
+	if (pid_of(pidfd) != u->pid) {
+		free(u);
+		return -EINVAL;
+	}
+	*out = u;
+	return 0;
+}
+
+/**
+ * door_cred - who calls
+ * @info: filled
+ *
+ * Return: 0; or -1: EFAULT; EINVAL if this thread has no call, or its client
+ * is gone.
+ */
+int door_cred(door_cred_t *info)
+{
+	ucred_t *u;
+	int ret = door_check_range(info, sizeof(*info));
+
+	if (!ret)
+		ret = client(&u);
+	if (ret)
+		return door_set_errno(ret);
+	*info = (door_cred_t){ .dc_euid = u->euid,
+			       .dc_egid = u->egid,
+			       .dc_ruid = u->ruid,
+			       .dc_rgid = u->rgid,
+			       .dc_pid = u->pid };
+	free(u);
+	return 0;
+}
+
+/**
+ * door_ucred - who calls, and all its groups
+ * @uc: if it is NULL, set to what ucred_free() frees; else filled anew
+ *
+ * Return: as door_cred(); ENOMEM.
+ */
+int door_ucred(ucred_t **uc)
+{
+	ucred_t *u;
+	int ret = door_check_range(uc, sizeof(*uc));
+
+	if (!ret)
+		ret = client(&u);
+	if (ret)
+		return door_set_errno(ret);
+	free(*uc);
+	*uc = u;
+	return 0;
+}
+
+/**
+ * ucred_free - free what door_ucred() returned
+ * @uc: that, or NULL
+ */
+void ucred_free(ucred_t *uc)
+{
+	free(uc);
+}
+
+/**
+ * ucred_geteuid - the effective user
+ * @uc: as filled by door_ucred()
+ *
+ * Return: its id. So do the others.
+ */
+uid_t ucred_geteuid(const ucred_t *uc)
+{
+	return uc->euid;
+}
+
+/** ucred_getruid - the real user @uc: as ucred_geteuid() */
+uid_t ucred_getruid(const ucred_t *uc)
+{
+	return uc->ruid;
+}
+
+/** ucred_getsuid - the saved user @uc: as ucred_geteuid() */
+uid_t ucred_getsuid(const ucred_t *uc)
+{
+	return uc->suid;
+}
+
+/** ucred_getegid - the effective group @uc: as ucred_geteuid() */
+gid_t ucred_getegid(const ucred_t *uc)
+{
+	return uc->egid;
+}
+
+/** ucred_getrgid - the real group @uc: as ucred_geteuid() */
+gid_t ucred_getrgid(const ucred_t *uc)
+{
+	return uc->rgid;
+}
+
+/** ucred_getsgid - the saved group @uc: as ucred_geteuid() */
+gid_t ucred_getsgid(const ucred_t *uc)
+{
+	return uc->sgid;
+}
+
+/** ucred_getpid - the process @uc: as ucred_geteuid() */
+pid_t ucred_getpid(const ucred_t *uc)
+{
+	return uc->pid;
+}
+
+/**
+ * ucred_getgroups - the supplementary groups
+ * @uc: as filled by door_ucred()
+ * @groups: set; they are part of @uc
+ *
+ * Return: how many.
+ */
+int ucred_getgroups(const ucred_t *uc, const gid_t **groups)
+{
+	*groups = uc->groups;
+	return uc->nr_groups;
+}

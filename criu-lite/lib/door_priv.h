@@ -1,0 +1,242 @@
+/*
+ * door_priv - what the files of libdoor share.
+ *
+ * The process has two halves. As a server: doors with their tickets, sessions,
+ * pools of threads, and one thread of the library (door_watch.c) that lets
+ * sessions in and sees clients go. As a client: connections that are kept
+ * between calls (door_conn.c). A forked child has neither.
+ *
+ * Functions that begin with door_ and are not in door.h return 0 or -errno.
+ * Locks are taken in this order: door_server.lock, door_pool.lock;
+ * door_conn.c has one of its own, and nothing else is taken under it.
+ */
+#ifndef CL_LIB_DOOR_PRIV_H
+#define CL_LIB_DOOR_PRIV_H
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "lib/door.h"
+#include "lib/door_wire.h"
+
+#define DOOR_DESCS_MAX 1024          /* of one call, as Solaris has it */
+#define DOOR_DATA_LIMIT (1ull << 30) /* of one call */
+#define DOOR_ASK_LIMIT 2000 /* milliseconds, where a server need not be believed to answer */
+#define DOOR_PATH_MAX 128   /* of names in the store */
+
+/* door_store.c: the directory of tickets and listeners. */
+struct door_store {
+	char root[DOOR_PATH_MAX];
+	dev_t dev;
+	bool mounted; /* a file system of its own: every file in it is a ticket */
+};
+
+struct door_ticket {
+	struct list_head list; /* door.tickets; the first is the door's own */
+	dev_t dev;
+	ino_t ino;
+	int handle; /* O_PATH: is no reference */
+	int probe;  /* open for the lease when the server has no descriptor of its own; or -1 */
+	int watch;  /* inotify; or -1 */
+};
+
+/* Threads that wait for calls. */
+struct door_pool {
+	pthread_mutex_t lock;
+	int epfd;
+	int stop;             /* eventfd: there are no more calls */
+	unsigned int threads; /* that belong to it */
+	unsigned int idle;    /* threads that wait */
+	unsigned int waiters; /* of them, for epfd; the others are parked */
+	struct list_head parked;
+};
+
+struct door {
+	struct list_head list; /* door_server.doors */
+	struct list_head tickets;
+	unsigned int refs;
+	uint64_t id;
+	int fd; /* as door_create() returned it */
+	door_server_procedure_t *proc;
+	void *cookie;
+	unsigned int attributes;
+	size_t desc_max, data_max, data_min;
+	struct door_pool *pool;
+	struct door_pool own_pool; /* of DOOR_PRIVATE */
+	unsigned int active;       /* calls */
+	bool revoked;
+	bool unref_told;        /* DOOR_UNREF: never again */
+	bool had_fd;            /* the server had a descriptor when references were counted */
+	bool unref_look;        /* something was closed since references were counted */
+	unsigned int unref_try; /* looks since then */
+	door_xcreate_server_func_t *xcreate;
+	door_xcreate_thrsetup_func_t *xsetup;
+	void *xcookie;
+};
+
+/* The server's end of a session. */
+struct door_session {
+	struct list_head list; /* door_server.sessions */
+	uint64_t id;
+	int sock;
+	int memfd;
+	char *map;
+	size_t map_size;
+	struct door *door;
+	struct door_thread *thread; /* that has a call of it */
+	bool gone;                  /* the client is */
+	unsigned int nr_fds;        /* that came with the call to be */
+	int *fds;
+};
+
+struct door_thread {
+	struct list_head parked; /* door_pool.parked */
+	pthread_t id;
+	sigjmp_buf base; /* where door_return() goes */
+	bool serving;    /* base is set */
+	bool own;        /* made by this library */
+	bool cancelled;  /* a cancellation may be pending */
+	bool orphan;     /* bound before a fork */
+	bool leave;      /* of a door_xcreate() that failed */
+	struct door *bound;
+	struct door_pool *pool; /* whose thread it is while it serves */
+	struct door_session *session;
+	bool taken;   /* session has a call */
+	bool waiting; /* in the pool */
+	bool is_parked;
+	int cancel_state; /* of the program, while the library's is off */
+	char *buf;        /* arguments */
+	size_t buf_size;
+	door_desc_t *descs;
+	unsigned int nr_descs;
+};
+
+struct door_server {
+	pthread_mutex_t lock;
+	pid_t pid; /* 0: nothing is set up */
+	struct door_store store;
+	char dir[DOOR_PATH_MAX]; /* of tickets, in the store */
+	char sock_name[DOOR_PATH_MAX];
+	uint64_t random; /* in these names */
+	int listener;
+	int epfd;    /* of the watching thread */
+	int wake;    /* eventfd */
+	int inotify; /* or -1 */
+	bool first_made;
+	struct list_head doors;
+	struct list_head sessions;
+	struct door_pool pool;
+	uint64_t last_session;
+	pid_t watcher; /* the watching thread */
+	door_server_func_t *create;
+};
+
+extern struct door_server door_server;
+
+/* door_store.c */
+int door_store_make(struct door_store *s);
+int door_store_of(const struct stat *st, struct door_store *s);
+int door_store_listen(struct door_server *s);
+int door_store_ticket(const struct door_server *s, struct door_ticket *t, mode_t mode, uid_t uid,
+		      gid_t gid);
+void door_store_drop(const struct door_server *s, const struct door_ticket *t);
+int door_store_address(const struct door_store *s, const struct stat *st, char *path);
+int door_reopen(int fd, int flags);
+
+/* door.c */
+int door_set_errno(int ret);
+int door_up(void);
+struct door *door_find(int fd);
+struct door *door_find_inode(dev_t dev, ino_t ino, struct door_ticket **ticket);
+void door_get(struct door *d);
+void door_put(struct door *d);
+void door_fill_info(const struct door *d, door_info_t *info);
+int door_param_of(const struct door *d, int param, size_t *out);
+int door_check_range(const void *p, size_t len);
+
+/* door_pool.c */
+int door_pool_init(struct door_pool *p);
+void door_pool_stop(struct door_pool *p);
+void door_pool_free(struct door_pool *p);
+void door_pool_enter(struct door_thread *t, bool may_park);
+bool door_pool_leave(struct door_thread *t);
+void door_server_default(door_info_t *info);
+int door_thread_spawn(void *(*fn)(void *), void *arg);
+
+/* door_wait.c */
+#define DOOR_SPIN_US 5
+bool door_spin(const _Atomic uint32_t *word, uint32_t val, const _Atomic uint32_t *peer_cpu);
+int door_word_wait(_Atomic uint32_t *word, uint32_t val, unsigned int us);
+void door_word_wake(_Atomic uint32_t *word);
+uint32_t door_cpu(void);
+void door_deplete(struct door_thread *t, struct door *d);
+
+/* door_serve.c */
+struct door_thread *door_thread_self(void);
+void door_thread_forked(void);
+int door_unref_deliver(struct door *d);
+void door_return_to_base(struct door_thread *t) __attribute__((noreturn));
+
+/* door_session.c */
+int door_session_new(struct door *d, int sock, int memfd);
+void door_session_free(struct door_session *s);
+int door_session_fit(struct door_session *s, size_t data, bool grow);
+void door_session_fork(void);
+void door_session_end_idle(struct door *d);
+void door_session_free_all(struct door *d);
+int door_session_arm(struct door_session *s, bool first);
+
+/* door_watch.c */
+int door_watch_start(void);
+int door_watch_inotify(void);
+void door_watch_wake(void);
+
+/* door_unref.c */
+int door_unref_watch(struct door *d, struct door_ticket *t);
+void door_unref_look(struct door *d);
+bool door_unref_is(struct door *d);
+int door_unref_pass(void);
+void door_unref_event(void);
+
+/* door_desc.c */
+void door_desc_release(const door_desc_t *desc, unsigned int n);
+int door_desc_check(const door_desc_t *desc, unsigned int n);
+int door_desc_send(int sock, const door_desc_t *desc, unsigned int n, int flags);
+int door_desc_recv(int sock, int *fds, unsigned int max, unsigned int *n);
+void door_desc_fill(door_desc_t *desc, const int *fds, unsigned int n);
+
+/* door_conn.c */
+struct door_conn {
+	struct list_head list; /* idle or busy */
+	dev_t dev;
+	ino_t ino;
+	int sock;
+	int memfd;
+	char *map;
+	size_t map_size;
+	int fds[DOOR_DESCS_MAX]; /* of the answer */
+	unsigned int nr_fds;
+};
+
+int door_conn_get(int fd, struct door_conn **c);
+void door_conn_put(struct door_conn *c);
+void door_conn_drop(struct door_conn *c);
+int door_conn_fit(struct door_conn *c, size_t data);
+int door_ask(int fd, const struct door_hello *h, struct door_welcome *w, int *out, int limit);
+int door_info_of(int fd, door_info_t *info, int limit);
+void door_conn_fork_prepare(void);
+void door_conn_fork_parent(void);
+void door_conn_fork_child(void);
+
+/* door_attach.c */
+bool door_ticket_mounted(const struct door_ticket *t);
+
+static inline struct door_arena *door_arena_of(char *map)
+{
+	return (struct door_arena *)map;
+}
+
+#endif
