@@ -118,7 +118,8 @@ int door_desc_recv(int sock, int *fds, unsigned int max, unsigned int *n)
 		ret = fd_recv_msg(sock, &note, sizeof(note), &len, fds + *n, room, &got,
 				  MSG_DONTWAIT);
 		*n += (unsigned int)got;
-		if (!ret && (len != sizeof(note) || (note.type == DOOR_NOTE_FDS && !got)))
+		if (ret == -EAGAIN ||
+		    (!ret && (len != sizeof(note) || (note.type == DOOR_NOTE_FDS && !got))))
 			ret = -EBADMSG;
 	}
 	return ret;

@@ -133,6 +133,7 @@ static void close_fds(struct door_session *s)
 	for (unsigned int i = 0; i < s->nr_fds; i++)
 		close(s->fds[i]);
 	s->nr_fds = 0;
+	s->full = false;
 }
 
 static int judge(const struct door *d, size_t size, unsigned int descs)
@@ -173,6 +174,8 @@ static int take_fds(struct door_thread *t, unsigned int descs)
 
 	if (s->nr_fds > descs)
 		return EBADMSG;
+	if (s->full)
+		return EMFILE;
 	if (descs) {
 		int *fds = realloc(s->fds, descs * sizeof(int));
 		door_desc_t *all = realloc(t->descs, descs * sizeof(*all));
@@ -316,6 +319,7 @@ static int look(struct door_thread *t, uint32_t events)
 		memcpy(s->fds + s->nr_fds, fds, n * sizeof(int));
 		s->nr_fds += (unsigned int)n;
 	}
+	s->full = s->full || ret == -EMFILE;
 	if (ret && ret != -EAGAIN && ret != -EMFILE)
 		return ret;
 	if (atomic_compare_exchange_strong(&door_arena_of(s->map)->call, &posted, CALL_TAKEN))

@@ -93,7 +93,7 @@ static bool is_hidden(int fd, const struct door_ticket *t)
 	return fd == t->handle || fd == t->probe;
 }
 
-/* Calls @fn for every descriptor of process @pid that is the ticket; returns how many. */
+/* How many descriptors of process @pid are the ticket; *@one is set to one of them. */
 static unsigned int count_in(const char *pid, const struct door_ticket *t, bool mine, int *one)
 {
 	char path[PATH_MAX];
@@ -125,7 +125,8 @@ static int dup_own(struct door *d, const struct door_ticket *t)
 {
 	int fd;
 
-	if (!is_file(d->fd, t) && !count_in("self", t, true, &d->fd))
+	/* Its number may be the library's by now. */
+	if ((is_hidden(d->fd, t) || !is_file(d->fd, t)) && !count_in("self", t, true, &d->fd))
 		return -1;
 	fd = fcntl(d->fd, F_DUPFD_CLOEXEC, 0);
 	if (fd >= 0 && is_file(fd, t))
@@ -236,15 +237,14 @@ static int pass(struct door *d)
 		return -1;
 	is = door_unref_is(d);
 	if (is && had_fd && !d->had_fd) {
-		struct door_ticket *first = list_first(&d->tickets, struct door_ticket, list);
-
-		/* The server has closed its own; a path or a client is what is left. */
-		is = count_all(first) == 1;
+		/* The server has closed its own: a path is what is left, or one client. */
+		is = count_all(list_first(&d->tickets, struct door_ticket, list)) == 1;
+		d->unref_look = is;
 	}
-	if (is) {
+	if (is)
 		tell(d);
+	if (!d->unref_look)
 		return -1;
-	}
 	if (++d->unref_try >= LOOKS) {
 		d->unref_look = false;
 		return -1;
