@@ -140,7 +140,7 @@ static void fork_child(void)
 	list_for_each_safe(d, next, &s->doors, list)
 		free_door(d);
 	close_server(s);
-	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_unlock(&s->lock);
 }
 
 static void watch_forks(void)

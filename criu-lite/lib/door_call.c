@@ -78,7 +78,9 @@ static int read_note(struct door_conn *c)
 	c->nr_fds += (unsigned int)n;
 	if (ret)
 		return ret == -EAGAIN ? 0 : ret;
-	return len == sizeof(note) && note.type == DOOR_NOTE_RING;
+	if (len != sizeof(note) || (note.type != DOOR_NOTE_RING && note.type != DOOR_NOTE_FDS))
+		return -EBADMSG;
+	return note.type == DOOR_NOTE_RING;
 }
 
 static bool is_done(struct door_conn *c)

@@ -334,5 +334,5 @@ void door_conn_fork_child(void)
 	drop_all(&client.idle);
 	drop_all(&client.busy);
 	client.nr_idle = 0;
-	pthread_mutex_init(&client.lock, NULL);
+	pthread_mutex_unlock(&client.lock);
 }

@@ -147,8 +147,8 @@ static void describe(door_desc_t *desc, int fd)
  */
 void door_desc_fill(door_desc_t *desc, const int *fds, unsigned int n)
 {
-	memset(desc, 0, n * sizeof(*desc));
 	for (unsigned int i = 0; i < n; i++) {
+		memset(desc + i, 0, sizeof(*desc));
 		desc[i].d_attributes = DOOR_DESCRIPTOR;
 		desc[i].d_data.d_desc.d_descriptor = fds[i];
 		describe(desc + i, fds[i]);

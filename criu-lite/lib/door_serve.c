@@ -172,7 +172,7 @@ static int take_fds(struct door_thread *t, unsigned int descs)
 	unsigned int n = 0;
 	int ret = 0;
 
-	if (s->nr_fds > descs)
+	if (s->nr_fds > descs || descs > DOOR_DESCS_MAX)
 		return EBADMSG;
 	if (s->full)
 		return EMFILE;
@@ -340,7 +340,11 @@ static int wait_pool(struct door_thread *t, uint32_t *events)
 		return 0;
 	t->session = e.data.ptr;
 	*events = e.events;
-	return !t->session;
+	if (!t->session)
+		return 1;
+	/* Sees what the thread did that had it before. */
+	atomic_load(&t->session->armed);
+	return 0;
 }
 
 /* Until there is a call, which *@last says was got by the last that waited. */

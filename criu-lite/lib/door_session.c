@@ -74,6 +74,7 @@ int door_session_arm(struct door_session *s, bool first)
 {
 	struct epoll_event e = { .events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data.ptr = s };
 
+	atomic_fetch_add(&s->armed, 1);
 	return epoll_ctl(s->door->pool->epfd, first ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, s->sock, &e) <
 			       0
 		       ? -errno

@@ -24,7 +24,7 @@
 
 #include "lib/door.h"
 
-#define ROW_LIMIT 100 /* seconds */
+#define ROW_LIMIT 60 /* seconds */
 #define SKIPPED 77
 
 struct door_row {
@@ -196,6 +196,12 @@ __attribute__((unused)) static int run_rows(const struct door_row *rows, size_t 
 		if (!wanted)
 			continue;
 		status = run_row(rows + i);
+#ifdef __SANITIZE_ADDRESS__
+		/* The sanitizer's allocator may be locked for ever in a child of a process with
+		 * threads. */
+		if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+			status = run_row(rows + i);
+#endif
 		if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED)
 			printf("ok %zu - %s # SKIP not possible here\n", i + 1, rows[i].name);
 		else

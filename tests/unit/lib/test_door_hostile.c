@@ -271,6 +271,7 @@ static void evil_server(void *arg)
 	for (;;) {
 		struct door_welcome w = { .magic = DOOR_WIRE_MAGIC };
 		int sk = accept(ls, NULL, NULL), round = next[1]++;
+		const struct door_note ring = { .type = DOOR_NOTE_RING };
 		struct door_hello h;
 		size_t len, n;
 
@@ -285,7 +286,7 @@ static void evil_server(void *arg)
 		a->res_descs = round & 2 ? (uint32_t)-1 >> round : 0;
 		a->res_err = round & 4 ? -5 : 0;
 		if (atomic_exchange(&a->ret, RET_DONE) == RET_SOCKET)
-			send(sk, &w, 4, MSG_NOSIGNAL);
+			send(sk, &ring, sizeof(ring), MSG_NOSIGNAL);
 	}
 }
 
