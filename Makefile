@@ -36,16 +36,24 @@ PBO    := $(PBC:.c=.o)
 LIBOBJ := $(filter-out $(BUILD)/obj/criu-lite/cmd/main.o,$(OBJ)) $(PBO)
 
 # Public libraries, each lib$(NAME): its sources, its headers, what it exports. criu-lite itself has the same objects.
-LIBRARIES := criu-lite-fd criu-lite-client
+LIBRARIES := criu-lite-fd criu-lite-client door
 LIBSRC_criu-lite-fd := $(wildcard criu-lite/lib/fd*.c)
 LIBHDR_criu-lite-fd := $(addprefix criu-lite/lib/,fdpass.h fdframe.h fdlisten.h fdupgrade.h)
 LIBTEXT_criu-lite-fd := descriptors between processes: passing, hand-off, upgrade
 LIBSRC_criu-lite-client := $(wildcard criu-lite/lib/client*.c) criu-lite/lib/fdpass.c
 LIBHDR_criu-lite-client := criu-lite/lib/client.h
+LIBSRC_door := $(wildcard criu-lite/lib/door*.c) criu-lite/lib/fdpass.c
+LIBHDR_door := criu-lite/lib/door.h
+LIBTEXT_door := doors of Solaris
 LIBTEXT_criu-lite-client := requests to a checkpoint service
 # Messages that a library has, and what it needs of others, by pkg-config name.
 LIBPB_criu-lite-client := rpc
 LIBREQ_criu-lite-fd :=
+LIBREQ_door :=
+# Where the headers are, and by which name pkg-config knows it, if not $(NAME).
+LIBINC_criu-lite-fd := /criu-lite
+LIBINC_criu-lite-client := /criu-lite
+LIBPC_door := libdoor
 LIBREQ_criu-lite-client := libprotobuf-c
 
 .PHONY: all deps tests check test lint bench demo soak install clean
@@ -96,13 +104,13 @@ $(BUILD)/lib/lib$(1).so: $(LIBSRC_$(1):%.c=$(BUILD)/pic/%.o) $(LIBPB_$(1):%=$(BU
 
 .PHONY: install-$(1)
 install-$(1): all
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/criu-lite $(LIBHDR_$(1))
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include$(LIBINC_$(1)) $(LIBHDR_$(1))
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib $(BUILD)/lib/lib$(1).a
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib $(BUILD)/lib/lib$(1).so.1
 	ln -sf lib$(1).so.1 $(DESTDIR)$(PREFIX)/lib/lib$(1).so
 	mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	printf 'prefix=%s\nincludedir=$$$${prefix}/include\nlibdir=$$$${prefix}/lib\n\nName: %s\nDescription: %s\nVersion: %s\nRequires.private: %s\nCflags: -I$$$${includedir}\nLibs: -L$$$${libdir} -l%s\n' \
-	  $(PREFIX) $(1) '$(LIBTEXT_$(1))' 0.1 '$(LIBREQ_$(1))' $(1) > $(DESTDIR)$(PREFIX)/lib/pkgconfig/$(1).pc
+	  $(PREFIX) $(1) '$(LIBTEXT_$(1))' 0.1 '$(LIBREQ_$(1))' $(1) > $(DESTDIR)$(PREFIX)/lib/pkgconfig/$(or $(LIBPC_$(1)),$(1)).pc
 endef
 $(foreach l,$(LIBRARIES),$(eval $(call library,$(l))))
 

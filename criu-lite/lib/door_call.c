@@ -76,8 +76,9 @@ static int read_note(struct door_conn *c)
 			      room < FD_MSG_MAX ? room : FD_MSG_MAX, &n, MSG_DONTWAIT);
 
 	c->nr_fds += (unsigned int)n;
+	c->full = c->full || ret == -EMFILE;
 	if (ret)
-		return ret == -EAGAIN ? 0 : ret;
+		return ret == -EAGAIN || ret == -EMFILE ? 0 : ret;
 	if (len != sizeof(note) || (note.type != DOOR_NOTE_RING && note.type != DOOR_NOTE_FDS))
 		return -EBADMSG;
 	return note.type == DOOR_NOTE_RING;
@@ -184,6 +185,8 @@ static int take_results(struct door_conn *c, door_arg_t *p)
 
 	if (err)
 		return err > 0 && err < 4096 ? -err : -EBADMSG;
+	if (c->full)
+		return -EMFILE;
 	if (descs > DOOR_DESCS_MAX || descs < c->nr_fds)
 		return -EBADMSG;
 	ret = door_desc_recv(c->sock, c->fds + c->nr_fds, descs - c->nr_fds, &n);

@@ -219,6 +219,7 @@ struct door_conn {
 	int memfd;
 	char *map;
 	size_t map_size;
+	bool full;               /* the table was, when descriptors came */
 	int fds[DOOR_DESCS_MAX]; /* of the answer */
 	unsigned int nr_fds;
 };
