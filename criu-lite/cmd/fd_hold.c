@@ -64,7 +64,8 @@ static int keep(struct holder *h, const struct fd_item *it)
 static void drop(struct holder *h, struct fd_item *it)
 {
 	close(it->fd);
-	*it = h->items[--h->n];
+	if (h->n)
+		*it = h->items[--h->n];
 }
 
 static void answer(int sock, const char *text, struct fd_item *items, size_t n)

@@ -116,8 +116,8 @@ int handover_parse(struct cmd *c, struct handover *h, const char *ready)
 	return ret;
 }
 
-/* One look at who our children are; those of @not are left out. */
-static size_t children(struct arena *a, const pid_t * not, size_t nr_not, pid_t **out)
+/* One look at who our children are; those of @others are left out. */
+static size_t children(struct arena *a, const pid_t *others, size_t nr_others, pid_t **out)
 {
 	char path[64];
 	size_t n = 0;
@@ -130,8 +130,8 @@ static size_t children(struct arena *a, const pid_t * not, size_t nr_not, pid_t 
 	while (f && fscanf(f, "%d", &child) == 1) {
 		bool known = false;
 
-		for (size_t i = 0; i < nr_not; i++)
-			known |= not [i] == child;
+		for (size_t i = 0; i < nr_others; i++)
+			known |= others[i] == child;
 		if (!known)
 			arena_push(a, *out, n) = child;
 	}

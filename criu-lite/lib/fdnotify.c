@@ -81,7 +81,7 @@ int fd_store_remove(const char *name)
 
 static int tell_address(int sock, char *chosen, size_t size)
 {
-	struct sockaddr_un sa;
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	socklen_t len = sizeof(sa);
 	int name;
 

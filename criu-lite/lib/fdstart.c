@@ -67,7 +67,7 @@ int fdstart_env(char ***out, const char *const *unset, const char *const *set)
 		env[k] = calloc(1, strlen(*set) + PID_DIGITS + 1);
 		if (!env[k])
 			goto no_memory;
-		strcpy(env[k++], *set);
+		memcpy(env[k++], *set, strlen(*set) + 1);
 	}
 	*out = env;
 	return 0;
@@ -150,6 +150,17 @@ static void become(const struct fd_start *s, int tell)
 	_exit(127);
 }
 
+static int read_error(int fd)
+{
+	ssize_t n;
+	int err;
+
+	do
+		n = read(fd, &err, sizeof(err));
+	while (n < 0 && errno == EINTR);
+	return n == sizeof(err) ? err : 0;
+}
+
 /**
  * fdstart_run - start a program, in a session of its own
  * @s: the program, its environment and its descriptors
@@ -162,7 +173,6 @@ int fdstart_run(const struct fd_start *s, pid_t *pid, int *pidfd)
 {
 	cleanup_close int said = -1, tell = -1, child = -1;
 	int p[2], err = 0;
-	ssize_t n;
 
 	if (pipe2(p, O_CLOEXEC) < 0)
 		return -errno;
@@ -179,8 +189,9 @@ int fdstart_run(const struct fd_start *s, pid_t *pid, int *pidfd)
 		err = errno;
 		kill(*pid, SIGKILL);
 	}
-	while (!err && (n = read(said, &err, sizeof(err))) < 0 && errno == EINTR)
-		;
+	/* Nothing is said of a program that is executed: the pipe is closed then. */
+	if (!err)
+		err = read_error(said);
 	if (err) {
 		while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
 			;

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,17 +41,7 @@ struct plan {
 	int64_t until;
 };
 
-static int explain(struct fd_upgrade *u, int ret, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-static int explain(struct fd_upgrade *u, int ret, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(u->why, sizeof(u->why), fmt, ap);
-	va_end(ap);
-	return ret;
-}
+#define explain(u, ...) snprintf((u)->why, sizeof((u)->why), __VA_ARGS__)
 
 static int number_of(const struct plan *p, size_t i)
 {
@@ -81,8 +70,8 @@ static char *write_numbers(const struct plan *p)
 
 static int plan_env(struct plan *p)
 {
-	static const char *const unset[] = { "LISTEN_FDS",     "LISTEN_PID",       "LISTEN_FDNAMES",
-					     "LISTEN_PIDFDID", OFFER_VARIABLE "=", NULL };
+	static const char *const unset[] = { "LISTEN_FDS",     "LISTEN_PID",   "LISTEN_FDNAMES",
+					     "LISTEN_PIDFDID", OFFER_VARIABLE, NULL };
 	const char *set[5];
 	size_t n = 0;
 
@@ -125,6 +114,17 @@ static int plan_socket(struct plan *p, unsigned timeout_ms)
 	return 0;
 }
 
+static int plan_notify(struct plan *p)
+{
+	char address[110];
+
+	p->notify = fd_notify_open(NULL, address, sizeof(address));
+	if (p->notify < 0)
+		return p->notify;
+	snprintf(p->address, sizeof(p->address), "NOTIFY_SOCKET=%s", address);
+	return 0;
+}
+
 static int plan_make(struct plan *p, unsigned timeout_ms)
 {
 	int ret = 0;
@@ -138,12 +138,8 @@ static int plan_make(struct plan *p, unsigned timeout_ms)
 		for (; p->n < p->o->n; p->n++)
 			p->place[p->n] =
 				(struct fd_place){ p->o->items[p->n].fd, number_of(p, p->n) };
-	if (!ret && p->o->ready == FD_READY_NOTIFY) {
-		strcpy(p->address, "NOTIFY_SOCKET=");
-		p->notify = fd_notify_open(NULL, p->address + strlen(p->address),
-					   sizeof(p->address) - strlen(p->address));
-		ret = p->notify < 0 ? p->notify : 0;
-	}
+	if (!ret && p->o->ready == FD_READY_NOTIFY)
+		ret = plan_notify(p);
 	return ret ? ret : plan_env(p);
 }
 
@@ -192,13 +188,13 @@ static int ended(struct fd_upgrade *u)
 	kill(-u->pid, SIGKILL);
 	st = reap(u);
 	if (st >= 0 && WIFSIGNALED(st))
-		explain(u, 0, "the new program was killed by signal %d (%s) before it was ready",
+		explain(u, "the new program was killed by signal %d (%s) before it was ready",
 			WTERMSIG(st), sigabbrev_np(WTERMSIG(st)) ?: "?");
 	else if (st >= 0)
-		explain(u, 0, "the new program ended with status %d before it was ready",
+		explain(u, "the new program ended with status %d before it was ready",
 			WEXITSTATUS(st));
 	else
-		explain(u, 0, "the new program ended before it was ready");
+		explain(u, "the new program ended before it was ready");
 	forget(u);
 	return -ECHILD;
 }
@@ -243,6 +239,12 @@ static int send_offer(struct fd_upgrade *u, const struct plan *p)
 	return ret;
 }
 
+static int refused(struct fd_upgrade *u, const char *what, const char *why)
+{
+	explain(u, "%.120s: %.120s", what, why);
+	return -ECONNREFUSED;
+}
+
 static int read_answer(struct fd_upgrade *u, const struct plan *p)
 {
 	struct fd_frame f;
@@ -253,8 +255,7 @@ static int read_answer(struct fd_upgrade *u, const struct plan *p)
 	if (f.len >= OFFER_TAG_LEN && !memcmp(f.payload, OK_TAG, OFFER_TAG_LEN))
 		ret = 1;
 	else if (f.len >= OFFER_TAG_LEN && !memcmp(f.payload, NO_TAG, OFFER_TAG_LEN))
-		ret = explain(u, -ECONNREFUSED, "the new program refuses: %s",
-			      (char *)f.payload + OFFER_TAG_LEN);
+		ret = refused(u, "the new program refuses", (char *)f.payload + OFFER_TAG_LEN);
 	else
 		ret = -EBADMSG;
 	fd_frame_free(&f);
@@ -276,8 +277,8 @@ static int read_notice(struct fd_upgrade *u, const struct plan *p)
 	for (size_t i = 0; i < n.n; i++)
 		close(n.fds[i]);
 	if (heard && n.error)
-		return explain(u, -ECONNREFUSED, "the new program reports errno %d%s%s", n.error,
-			       n.status[0] ? ": " : "", n.status);
+		return refused(u, n.status[0] ? n.status : "the new program reports an error",
+			       strerror(n.error));
 	return heard && n.ready;
 }
 
@@ -292,6 +293,13 @@ static int look(struct fd_upgrade *u, const struct plan *p, short there)
 	default:
 		return p->o->ask(p->o->arg, u->pid);
 	}
+}
+
+static int late(struct fd_upgrade *u, const struct plan *p)
+{
+	explain(u, "the new program was not ready within %u ms",
+		p->o->timeout_ms ? p->o->timeout_ms : DEFAULT_MS);
+	return -ETIMEDOUT;
 }
 
 static int wait_ready(struct fd_upgrade *u, const struct plan *p)
@@ -317,8 +325,7 @@ static int wait_ready(struct fd_upgrade *u, const struct plan *p)
 		if (ret)
 			return ret < 0 ? ret : 0;
 		if (fdwait_now() >= p->until)
-			return explain(u, -ETIMEDOUT, "the new program was not ready within %u ms",
-				       p->o->timeout_ms ? p->o->timeout_ms : DEFAULT_MS);
+			return late(u, p);
 	}
 }
 
@@ -341,19 +348,21 @@ int fd_upgrade_start(struct fd_upgrade *u, const struct fd_upgrade_opts *o)
 	int ret;
 
 	*u = (struct fd_upgrade){ .pid = 0, .pidfd = -1, .sock = -1 };
-	if (!options_ok(o))
-		return explain(u, -EINVAL, "the options of the upgrade contradict each other");
+	if (!options_ok(o)) {
+		explain(u, "the options of the upgrade contradict each other");
+		return -EINVAL;
+	}
 	p.until = fdwait_until((int)ms);
 	ret = plan_make(&p, ms);
 	if (ret) {
-		explain(u, ret, "prepare the upgrade: %s", strerror(-ret));
+		explain(u, "prepare the upgrade: %s", strerror(-ret));
 	} else {
 		s.env = p.env;
 		s.place = p.place;
 		s.n = p.n;
 		ret = fdstart_run(&s, &u->pid, &u->pidfd);
 		if (ret)
-			explain(u, ret, "start %s: %s", o->argv[0], strerror(-ret));
+			explain(u, "start %s: %s", o->argv[0], strerror(-ret));
 	}
 	if (!ret) {
 		if (o->started)
@@ -364,14 +373,14 @@ int fd_upgrade_start(struct fd_upgrade *u, const struct fd_upgrade_opts *o)
 		if (o->hand == FD_HAND_OFFER)
 			ret = send_offer(u, &p);
 		if (ret && ret != -EPIPE && ret != -ECONNRESET)
-			explain(u, ret, "offer the descriptors: %s", strerror(-ret));
+			explain(u, "offer the descriptors: %s", strerror(-ret));
 		else
 			ret = wait_ready(u, &p);
 		/* A socket that was closed is a program that ends, or hangs without it. */
 		if (ret == -ECONNRESET)
 			ret = fdwait(u->pidfd, POLLIN, p.until) ? -ECONNRESET : -ECHILD;
 		if (ret && ret != -ECHILD && !u->why[0])
-			explain(u, ret, "wait for the new program: %s", strerror(-ret));
+			explain(u, "wait for the new program: %s", strerror(-ret));
 		if (ret)
 			ret = ret == -ECHILD ? ended(u) : give_up(u, ret);
 	}
@@ -386,7 +395,7 @@ int fd_upgrade_commit(struct fd_upgrade *u)
 	if (!ret && u->sock >= 0)
 		ret = send_tag(u->sock, GO_TAG, DEFAULT_MS);
 	if (ret) {
-		explain(u, ret, "the new program died when it was ready");
+		explain(u, "the new program died when it was ready");
 		give_up(u, ret);
 		return -ECHILD;
 	}

@@ -292,7 +292,7 @@ static const struct {
 	{ "hang", FD_HAND_OFFER, FD_READY_OFFER, -ETIMEDOUT, "within 300 ms" },
 	{ "refuse", FD_HAND_OFFER, FD_READY_OFFER, -ECONNREFUSED, "not this version" },
 	{ "silent", FD_HAND_LISTEN, FD_READY_NOTIFY, -ETIMEDOUT, "within 300 ms" },
-	{ "errno", FD_HAND_LISTEN, FD_READY_NOTIFY, -ECONNREFUSED, "errno 5: no disk" },
+	{ "errno", FD_HAND_LISTEN, FD_READY_NOTIFY, -ECONNREFUSED, "no disk: Input/output error" },
 	/* It wants an offer and gets none. */
 	{ "good", FD_HAND_ENV, FD_READY_NOTIFY, -ECHILD, "status 30" },
 };
