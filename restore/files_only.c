@@ -210,6 +210,7 @@ static int start(struct files_only *f)
 
 static int commit(struct files_only *f)
 {
+	f->o->settle(f->o->arg);
 	atomic_store(&f->ctx.shared->committed, true);
 	network_release(&f->ctx);
 	return f->o->commit(f->o->arg);

@@ -83,7 +83,9 @@ struct restore_files_opts {
 	 * the image. 0, or -errno, recorded: all is undone.
 	 */
 	int (*start)(void *arg, const struct fd_item *items, const int *numbers, size_t n);
-	/* Its connections have been let go: it stays. 0 or -errno, recorded. */
+	/* Its connections are about to be let go: from here on it stays, even if we are killed. */
+	void (*settle)(void *arg);
+	/* They have been let go. 0 or -errno, recorded. */
 	int (*commit)(void *arg);
 	void *arg;
 };

@@ -28,6 +28,11 @@ static int start(void *arg, const struct fd_item *items, const int *numbers, siz
 	return handover_start(&f->h, items, numbers, n);
 }
 
+static void settle(void *arg)
+{
+	handover_settle(&((struct files_only *)arg)->h);
+}
+
 static int commit(void *arg)
 {
 	return handover_commit(&((struct files_only *)arg)->h);
@@ -51,6 +56,7 @@ int files_only_run(struct cmd *c)
 		.network_lock = network_lock_method(c),
 		.timeout = o->timeout,
 		.start = start,
+		.settle = settle,
 		.commit = commit,
 		.arg = &f,
 	};

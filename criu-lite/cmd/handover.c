@@ -209,6 +209,15 @@ int handover_start(struct handover *h, const struct fd_item *items, const int *a
 }
 
 /**
+ * handover_settle - the new program stays if we are killed from here on
+ * @h: the handover, started; handover_commit() comes next
+ */
+void handover_settle(struct handover *h)
+{
+	keeper_end(&h->keeper);
+}
+
+/**
  * handover_commit - the new program stays
  * @h: the handover, started
  *

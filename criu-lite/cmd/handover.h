@@ -28,6 +28,7 @@ struct handover {
 
 int handover_parse(struct cmd *c, struct handover *h, const char *ready);
 int handover_start(struct handover *h, const struct fd_item *items, const int *at, size_t n);
+void handover_settle(struct handover *h);
 int handover_commit(struct handover *h);
 void handover_cancel(struct handover *h);
 

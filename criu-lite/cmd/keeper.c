@@ -79,14 +79,17 @@ void keeper_tell(struct keeper *k, pid_t successor)
 
 /**
  * keeper_end - all is decided
- * @k: the keeper
+ * @k: the keeper; perhaps ended already
  */
 void keeper_end(struct keeper *k)
 {
 	pid_t done = 0;
 
+	if (k->pid <= 0)
+		return;
 	(void)!write_all(k->pipe, &done, sizeof(done));
 	close(k->pipe);
 	while (waitpid(k->pid, NULL, 0) < 0 && errno == EINTR)
 		;
+	k->pid = 0;
 }

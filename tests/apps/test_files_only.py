@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A server is dumped and killed; a new version of it is started with its sockets by `restore --files-only`. Its clients
 are no part of the image: they see one connection throughout."""
-import socket
+import random, socket
 from cl import *
 
 SERVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lineserver.py")
@@ -61,7 +61,11 @@ def version(name, *action):
 
 
 def sockets(pid):
-    return [l for l in os.listdir("/proc/%d/fd" % pid) if os.readlink("/proc/%d/fd/%s" % (pid, l)).startswith("socket:")]
+    found = []
+    for l in os.listdir("/proc/%d/fd" % pid):
+        with contextlib.suppress(FileNotFoundError):
+            found += [l] if os.readlink("/proc/%d/fd/%s" % (pid, l)).startswith("socket:") else []
+    return found
 
 
 def dumped(n):
@@ -125,6 +129,44 @@ def test_failures_leave_the_image_good():
     # A restore in full would have been possible all the time; so is a new version.
     files_only(d, *version("three"), more=["--ready", "notify"])
     goes_on(clients, b"three")
+
+
+def versions():
+    """Servers that live, but for the processes of this test."""
+    found = []
+    for p in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            words = open("/proc/%s/cmdline" % p).read().split("\0")
+            found += [int(p)] if SERVER in words[:2] and alive(int(p)) else []
+    return found
+
+
+def test_tool_killed():
+    """At any instant: either the new version has it all, or nobody, and then the next one takes over."""
+    rnd, took = random.Random(int(os.environ.get("SEED", 5))), 0.1
+    done = 0
+    for i in range(count("KILLED_FILES_ONLY", 8, 100)):
+        d, clients = dumped(5)
+        p = subprocess.Popen([CL, "restore", "--files-only", "-D", d, "--ready", "notify", "--", *version("two")],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=DIR)
+        time.sleep(rnd.uniform(0, took))
+        p.kill()
+        p.wait()
+        # The keeper and the guardian have done their part when nothing is on its way any more.
+        until("all others to go", 10, lambda: not [x for x in os.listdir("/proc") if x.isdigit() and stat(int(x)) and
+                                                   stat(int(x))["comm"].startswith("criu-lite") and alive(int(x))])
+        left = versions()
+        if left:
+            done += 1
+            started.extend(left)
+            goes_on(clients, b"two")
+        else:
+            files_only(d, *version("three"), more=["--ready", "notify"])
+            goes_on(clients, b"three")
+        for c in clients:
+            c.close()
+        stop_all()
+    print("# %d of the killed had handed over" % done)
 
 
 def test_chosen_by_number():
