@@ -45,6 +45,7 @@ struct restore_shared {
 	size_t nr_tasks, nr_fles, nr_fds;
 	atomic_uint *phase;    /* enum restore_phase by restore_task.index */
 	atomic_bool own_table; /* connections are held back by a table that we have made */
+	atomic_bool thawed;    /* connections are out of repair mode, and still held back */
 	atomic_bool committed; /* the tree runs: nobody may undo the restore any more */
 	atomic_uchar *stage;   /* enum fle_stage by fle.index */
 	size_t nr_locks;

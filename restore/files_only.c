@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,6 +76,27 @@ static int plan(struct files_only *f)
 	return ret < 0 ? ret : network_plan(ctx);
 }
 
+/*
+ * Until the tool ends us. If it is dead itself, the connections may be out of
+ * repair mode, and the program that has them is being ended, too.
+ */
+static void outlive(struct restore_ctx *ctx) __attribute__((noreturn));
+static void outlive(struct restore_ctx *ctx)
+{
+	struct pollfd p = { .fd = (int)syscall(SYS_pidfd_open, ctx->tool, 0), .events = POLLIN };
+
+	if (p.fd < 0 || setsid() < 0 || getppid() != ctx->tool)
+		_exit(1);
+	prctl(PR_SET_PDEATHSIG, 0);
+	restore_set_phase(ctx, ctx->tree->root, RST_PARKED);
+	while (poll(&p, 1, -1) < 0)
+		if (errno != EINTR)
+			_exit(1);
+	if (!atomic_load(&ctx->shared->committed))
+		network_freeze(ctx);
+	_exit(0);
+}
+
 static void stand_in_run(struct files_only *f, int go) __attribute__((noreturn));
 static void stand_in_run(struct files_only *f, int go)
 {
@@ -97,9 +119,7 @@ static void stand_in_run(struct files_only *f, int go)
 		_exit(1);
 	}
 	engine_finish(ctx, me);
-	restore_set_phase(ctx, me, RST_PARKED);
-	for (;;)
-		pause();
+	outlive(ctx);
 }
 
 /* Before the guardian, which has to know its pid. */
@@ -202,7 +222,7 @@ static int start(struct files_only *f)
 	int ret;
 
 	network_thaw(&f->ctx);
-	ret = f->o->start(f->o->arg, f->items, f->numbers, f->n);
+	ret = f->o->start(f->o->arg, f->items, f->numbers, f->n, &f->ctx.shared->committed);
 	if (ret < 0)
 		network_freeze(&f->ctx);
 	return ret;
@@ -210,7 +230,6 @@ static int start(struct files_only *f)
 
 static int commit(struct files_only *f)
 {
-	f->o->settle(f->o->arg);
 	atomic_store(&f->ctx.shared->committed, true);
 	network_release(&f->ctx);
 	return f->o->commit(f->o->arg);

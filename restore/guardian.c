@@ -79,6 +79,8 @@ static void guardian_main(struct restore_ctx *ctx, int tool_fd)
 		network_rescue(ctx);
 		_exit(0);
 	}
+	if (atomic_load(&ctx->shared->thawed))
+		network_freeze(ctx);
 	/* Tasks on their way into life look at this first, so nobody is missed in the end. */
 	restore_abort(ctx);
 	for (int i = 0; i < 50; i++) {

@@ -197,6 +197,7 @@ static void let_go(struct restore_ctx *ctx, const struct file_desc *d)
  */
 void network_thaw(struct restore_ctx *ctx)
 {
+	atomic_store(&ctx->shared->thawed, true);
 	for (size_t i = 0; i < ctx->net->n; i++)
 		let_go(ctx, ctx->net->conns[i]);
 }

@@ -5,6 +5,7 @@
 #ifndef CL_RESTORE_RESTORE_H
 #define CL_RESTORE_RESTORE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -80,12 +81,12 @@ struct restore_files_opts {
 	unsigned timeout;      /* seconds; 0 is the default of 10 */
 	/*
 	 * The program is started and made ready; it gets @items, at @numbers in
-	 * the image. 0, or -errno, recorded: all is undone.
+	 * the image. Once @committed is set, in shared memory, it stays even if
+	 * we are killed. 0, or -errno, recorded: all is undone.
 	 */
-	int (*start)(void *arg, const struct fd_item *items, const int *numbers, size_t n);
-	/* Its connections are about to be let go: from here on it stays, even if we are killed. */
-	void (*settle)(void *arg);
-	/* They have been let go. 0 or -errno, recorded. */
+	int (*start)(void *arg, const struct fd_item *items, const int *numbers, size_t n,
+		     const atomic_bool *committed);
+	/* Its connections have been let go: it stays. 0 or -errno, recorded. */
 	int (*commit)(void *arg);
 	void *arg;
 };

@@ -19,18 +19,16 @@ struct files_only {
 	int cwd; /* the caller's: a session works in the directory of the images */
 };
 
-static int start(void *arg, const struct fd_item *items, const int *numbers, size_t n)
+static int start(void *arg, const struct fd_item *items, const int *numbers, size_t n,
+		 const atomic_bool *committed)
 {
 	struct files_only *f = arg;
+
+	f->h.stays = committed;
 
 	if (fchdir(f->cwd) < 0)
 		return fail(f->h.c->r, "work-dir", errno, "go back to where we were called");
 	return handover_start(&f->h, items, numbers, n);
-}
-
-static void settle(void *arg)
-{
-	handover_settle(&((struct files_only *)arg)->h);
 }
 
 static int commit(void *arg)
@@ -56,7 +54,6 @@ int files_only_run(struct cmd *c)
 		.network_lock = network_lock_method(c),
 		.timeout = o->timeout,
 		.start = start,
-		.settle = settle,
 		.commit = commit,
 		.arg = &f,
 	};

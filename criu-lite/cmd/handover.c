@@ -191,7 +191,7 @@ int handover_start(struct handover *h, const struct fd_item *items, const int *a
 	int ret;
 
 	h->nr_others = children(h->c->o->arena, NULL, 0, &h->others);
-	ret = keeper_begin(&h->keeper);
+	ret = keeper_begin(&h->keeper, h->stays);
 	if (ret < 0)
 		return fail(h->c->r, "upgrade-start", -ret, "start a keeper; %s", h->instead);
 	h->o.items = items;
@@ -206,15 +206,6 @@ int handover_start(struct handover *h, const struct fd_item *items, const int *a
 	keeper_end(&h->keeper);
 	end_children(h);
 	return failed(h, ret);
-}
-
-/**
- * handover_settle - the new program stays if we are killed from here on
- * @h: the handover, started; handover_commit() comes next
- */
-void handover_settle(struct handover *h)
-{
-	keeper_end(&h->keeper);
 }
 
 /**

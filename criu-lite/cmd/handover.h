@@ -5,6 +5,7 @@
 #ifndef CL_CMD_HANDOVER_H
 #define CL_CMD_HANDOVER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "cmd/keeper.h"
@@ -23,12 +24,12 @@ struct handover {
 	pid_t *others; /* children of ours that are no part of it */
 	size_t nr_others;
 	bool running;
-	const char *instead; /* what is as it was if it fails */
+	const atomic_bool *stays; /* shared: the new program stays if we are killed; or NULL */
+	const char *instead;      /* what is as it was if it fails */
 };
 
 int handover_parse(struct cmd *c, struct handover *h, const char *ready);
 int handover_start(struct handover *h, const struct fd_item *items, const int *at, size_t n);
-void handover_settle(struct handover *h);
 int handover_commit(struct handover *h);
 void handover_cancel(struct handover *h);
 

@@ -14,8 +14,8 @@
 
 #include "base/fd.h"
 
-static void keep(int pipe) __attribute__((noreturn));
-static void keep(int pipe)
+static void keep(int pipe, const atomic_bool *stays) __attribute__((noreturn));
+static void keep(int pipe, const atomic_bool *stays)
 {
 	pid_t word, whom = 0;
 	sigset_t all;
@@ -33,6 +33,8 @@ static void keep(int pipe)
 			_exit(0);
 		whom = word;
 	}
+	if (stays && atomic_load(stays))
+		_exit(0);
 	if (whom > 0 && getsid(whom) == whom) {
 		kill(-whom, SIGKILL);
 		kill(whom, SIGKILL);
@@ -43,10 +45,11 @@ static void keep(int pipe)
 /**
  * keeper_begin - start it
  * @k: filled
+ * @stays: in shared memory: nobody is to be ended any more once it is set; or NULL
  *
  * Return: 0 or -errno.
  */
-int keeper_begin(struct keeper *k)
+int keeper_begin(struct keeper *k, const atomic_bool *stays)
 {
 	int p[2];
 
@@ -55,7 +58,7 @@ int keeper_begin(struct keeper *k)
 	k->pid = fork();
 	if (k->pid == 0) {
 		close(p[1]);
-		keep(p[0]);
+		keep(p[0], stays);
 	}
 	close(p[0]);
 	k->pipe = p[1];
@@ -79,17 +82,14 @@ void keeper_tell(struct keeper *k, pid_t successor)
 
 /**
  * keeper_end - all is decided
- * @k: the keeper; perhaps ended already
+ * @k: the keeper
  */
 void keeper_end(struct keeper *k)
 {
 	pid_t done = 0;
 
-	if (k->pid <= 0)
-		return;
 	(void)!write_all(k->pipe, &done, sizeof(done));
 	close(k->pipe);
 	while (waitpid(k->pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	k->pid = 0;
 }

@@ -5,6 +5,7 @@
 #ifndef CL_CMD_KEEPER_H
 #define CL_CMD_KEEPER_H
 
+#include <stdatomic.h>
 #include <sys/types.h>
 
 struct keeper {
@@ -12,7 +13,7 @@ struct keeper {
 	int pipe;
 };
 
-int keeper_begin(struct keeper *k);
+int keeper_begin(struct keeper *k, const atomic_bool *stays);
 void keeper_tell(struct keeper *k, pid_t successor);
 void keeper_end(struct keeper *k);
 

@@ -141,6 +141,11 @@ def versions():
     return found
 
 
+def tools():
+    seen = [stat(int(p)) for p in os.listdir("/proc") if p.isdigit()]
+    return [s for s in seen if s and s["comm"].startswith("criu-lite") and s["state"] not in "ZX"]
+
+
 def test_tool_killed():
     """At any instant: either the new version has it all, or nobody, and then the next one takes over."""
     rnd, took = random.Random(int(os.environ.get("SEED", 5))), 0.1
@@ -153,8 +158,7 @@ def test_tool_killed():
         p.kill()
         p.wait()
         # The keeper and the guardian have done their part when nothing is on its way any more.
-        until("all others to go", 10, lambda: not [x for x in os.listdir("/proc") if x.isdigit() and stat(int(x)) and
-                                                   stat(int(x))["comm"].startswith("criu-lite") and alive(int(x))])
+        until("all others to go", 10, lambda: not tools())
         left = versions()
         if left:
             done += 1
