@@ -197,8 +197,9 @@ int sock_dump_opts(struct dump_ctx *ctx, const struct fd_info *fi, const struct 
 	int ret;
 
 	sk_opts_entry__init(o);
-	o->so_sndbuf = u && u->sndbuf ? u->sndbuf : base_opt(fi->local, SO_SNDBUF);
-	o->so_rcvbuf = u && u->rcvbuf ? u->rcvbuf : base_opt(fi->local, SO_RCVBUF);
+	/* TCP makes them any size by itself; what can be set is doubled (socket(7)). */
+	o->so_sndbuf = (u && u->sndbuf ? u->sndbuf : base_opt(fi->local, SO_SNDBUF)) & ~1u;
+	o->so_rcvbuf = (u && u->rcvbuf ? u->rcvbuf : base_opt(fi->local, SO_RCVBUF)) & ~1u;
 	dump_flags(fi->local, o);
 	if (fi->domain == AF_UNIX || fi->domain == AF_NETLINK)
 		dump_passing(fi->local, o);
