@@ -31,7 +31,6 @@ struct restore_files *restore_files(const struct pstree *t)
 	if (!ctx->files) {
 		ctx->files = arena_new_of(t->arena, struct restore_files);
 		ctx->files->dir = PATH_DIR_INIT;
-		engine_service(ctx, &ctx->files->dir.fd);
 	}
 	return ctx->files;
 }

@@ -143,14 +143,21 @@ static int reg_prepare(struct pstree *t, struct file_desc *d)
 	return file_ghost_prepare(t, d);
 }
 
-/* Where to look its path up: in a task from a descriptor that is above all of the task's. */
+/*
+ * Where to look its path up. Only in a task that restores its files is the
+ * directory kept, above all numbers of the task: elsewhere a task born later
+ * would inherit it, and take a planned number for it.
+ */
 static int enter_dir(const struct file_desc *d, const char **base)
 {
 	const RegFileEntry *e = file_desc_entry(d);
 	struct path_dir *dir = &restore_files(d->tree)->dir;
 	const struct pstree_item *me = engine_here(d->tree);
 
-	dir->above = me ? me->restore->service_fd_base : 0;
+	*base = e->name;
+	if (!me)
+		return AT_FDCWD;
+	dir->above = me->restore->service_fd_base;
 	return path_dir_enter(dir, e->name, base);
 }
 
