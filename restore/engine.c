@@ -191,17 +191,27 @@ static int engine_loop(struct restore_engine *e)
 	return ret;
 }
 
-/* A task that shares its table waits for the one that restores it. */
-static int wait_for_owner(struct restore_engine *e, const struct engine_table *t)
+/*
+ * A task that shares its table waits for the one that restores it, which
+ * begins when all of them wait: what one of them has open would be in the way,
+ * and what it closes then could be somebody's file.
+ */
+static int wait_for_table(struct restore_engine *e, const struct engine_table *t, bool owner)
 {
+	if (!owner) {
+		atomic_fetch_add(&e->shared->here[t->index], 1);
+		e->wake |= table_bit(t);
+		engine_wake(e);
+	}
 	for (;;) {
 		unsigned seen = atomic_load(&e->ctx->shared->files);
 
-		if (atomic_load(&e->shared->idle[t->index]) == TABLE_DONE)
+		if (owner ? atomic_load(&e->shared->here[t->index]) == t->sharers
+			  : atomic_load(&e->shared->idle[t->index]) == TABLE_DONE)
 			return 0;
 		if (atomic_load(&e->ctx->shared->abort))
 			return e->verdict ? e->verdict : -ECANCELED;
-		engine_sleep(e, seen, WAKE_STAGES);
+		engine_sleep(e, seen, owner ? table_bit(t) : WAKE_STAGES);
 	}
 }
 
@@ -226,10 +236,12 @@ int engine_run(struct restore_ctx *ctx, struct pstree_item *me)
 	e->me = me;
 	if (!t)
 		return 0;
+	ret = wait_for_table(e, t, t->fdt->owner == me);
 	if (t->fdt->owner != me)
-		return wait_for_owner(e, t);
+		return ret;
 	e->my = t;
-	ret = engine_claim_numbers(e);
+	if (!ret)
+		ret = engine_claim_numbers(e);
 	if (!ret)
 		ret = engine_loop(e);
 	if (ret)

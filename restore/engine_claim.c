@@ -56,7 +56,7 @@ static int claim(struct restore_engine *e, int fd)
  */
 static bool may_land(const struct engine_table *t)
 {
-	return (size_t)t->base <= t->n + t->n / 4 + 16 && atomic_load(&t->fdt->fd_refcnt) == 1;
+	return (size_t)t->base <= t->n + t->n / 4 + 16 && !t->sharers;
 }
 
 /* Takes the numbers from @from up to, not with, @to that are free. */

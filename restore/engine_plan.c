@@ -29,8 +29,12 @@ static void plan_tables(struct restore_engine *e)
 	list_for_each(it, &t->items, list) {
 		struct engine_table *et = &e->tables[e->nr_tables];
 
-		if (!it->fdt || !item_alive(it) || it->fdt->engine)
+		if (!it->fdt || !item_alive(it))
 			continue;
+		if (it->fdt->engine) {
+			it->fdt->engine->sharers++;
+			continue;
+		}
 		*et = (struct engine_table){
 			.fdt = it->fdt, .index = e->nr_tables++, .rx = -1, .tx = -1
 		};
@@ -133,7 +137,7 @@ static int plan_shared(struct restore_engine *e)
 	size_t head = (sizeof(*e->shared) + 15) & ~(size_t)15;
 	char *mem;
 
-	e->shared_size = head + sizeof(uint64_t) * (e->nr_tables + e->nr_fles);
+	e->shared_size = head + sizeof(uint64_t) * (2 * e->nr_tables + e->nr_fles);
 	mem = mmap(NULL, e->shared_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (mem == MAP_FAILED)
 		return fail(e->ctx->report, "no-memory", errno, "memory shared by %zu tables",
@@ -141,6 +145,7 @@ static int plan_shared(struct restore_engine *e)
 	e->shared = (struct engine_shared *)mem;
 	e->shared->idle = (_Atomic uint64_t *)(mem + head);
 	e->shared->wait = e->shared->idle + e->nr_tables;
+	e->shared->here = e->shared->wait + e->nr_fles;
 	return 0;
 }
 

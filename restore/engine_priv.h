@@ -17,6 +17,7 @@ struct engine_table {
 	size_t n;
 	int base;                       /* the first number above all of them */
 	bool receives;                  /* has slaves of masters elsewhere */
+	size_t sharers;                 /* tasks that have this table beside its owner */
 	int rx, tx;                     /* the inbox; -1 if it does not receive */
 	struct fdinfo_list_entry **out; /* to be sent there from this process */
 	size_t n_out, sent;
@@ -32,6 +33,7 @@ struct engine_shared {
 	atomic_uint starving;   /* somebody could not send: tell all when an inbox has room */
 	_Atomic uint64_t *idle; /* by engine_table.index */
 	_Atomic uint64_t *wait; /* by fle.index: the awaited desc's id << 8 | stage; 0 for none */
+	_Atomic uint64_t *here; /* by engine_table.index: sharers that open nothing any more */
 };
 
 struct restore_engine {
