@@ -129,26 +129,36 @@ static int check_opts(struct rpc_work *w, bool restores)
 	return 0;
 }
 
-/* A container is told of as such, before anything else that it would take. */
+static bool in_own(pid_t pid, const char *name)
+{
+	char path[48], own[32];
+	struct stat a, b;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, name);
+	snprintf(own, sizeof(own), "/proc/self/ns/%s", name);
+	return stat(path, &a) < 0 || stat(own, &b) < 0 || a.st_ino == b.st_ino;
+}
+
+/*
+ * A container is told of as such, once, before anything else that it would
+ * take. Every one has one of the first three; a dump looks at all of them for
+ * each process.
+ */
 static int check_tree(struct rpc_work *w, pid_t pid)
 {
 	static const char *const names[] = { "pid", "net", "mnt",    "user",
 					     "uts", "ipc", "cgroup", "time" };
-	char path[48], own[32], list[64] = "";
-	struct stat a, b;
+	char list[64] = "";
 	size_t len = 0;
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, names[i]);
-		snprintf(own, sizeof(own), "/proc/self/ns/%s", names[i]);
-		if (stat(path, &a) == 0 && stat(own, &b) == 0 && a.st_ino != b.st_ino)
+	if (in_own(pid, names[0]) && in_own(pid, names[1]) && in_own(pid, names[2]))
+		return 0;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!in_own(pid, names[i]))
 			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
 						len ? ", " : "", names[i]);
-	}
-	if (len)
-		return fail(w->report, "task-namespace", EOPNOTSUPP,
-			    "pid %d: in another namespace (%s) than this program", pid, list);
-	return 0;
+	return fail(w->report, "task-namespace", EOPNOTSUPP,
+		    "pid %d: in another namespace (%s) than this program", pid, list);
 }
 
 /* Dump and pre-dump. Without a pid it is the caller itself. */
