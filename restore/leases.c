@@ -76,15 +76,6 @@ static int break_lease(struct restore_ctx *ctx, const struct held_lock *k)
 		    k->it->pid, k->e->fd, locks_name(k->desc));
 }
 
-static bool same_file(const struct held_lock *a, const struct stat *st)
-{
-	char path[64];
-	struct stat other;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", a->it->pid, a->e->fd);
-	return stat(path, &other) == 0 && other.st_ino == st->st_ino && other.st_dev == st->st_dev;
-}
-
 /* The signals of a lease go to its taker unless somebody else, or nobody, was named. */
 static int set_owner(struct restore_ctx *ctx, const struct held_lock *k, bool nobody)
 {
@@ -102,19 +93,35 @@ static int set_owner(struct restore_ctx *ctx, const struct held_lock *k, bool no
 	return 0;
 }
 
-/* Once per file; those before @k have been seen to. */
-static bool broken_before(const struct held_lock *first, const struct held_lock *k)
+/* One open() breaks all leases on a file. */
+static int break_files(struct restore_ctx *ctx)
 {
-	char path[64];
-	struct stat st;
+	const struct pstree *t = ctx->tree;
+	struct stat *done = NULL;
+	size_t n = 0, i, k;
 
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", k->it->pid, k->e->fd);
-	if (stat(path, &st) < 0)
-		return false;
-	for (; first < k; first++)
-		if (first->it && breaking(first->e) && same_file(first, &st))
-			return true;
-	return false;
+	for (i = 0; i < t->nr_locks; i++) {
+		const struct held_lock *l = &t->locks[i];
+		struct stat st = { 0 };
+		char path[64];
+		int ret;
+
+		if (!l->it || !breaking(l->e))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", l->it->pid, l->e->fd);
+		if (stat(path, &st) < 0)
+			return fail(ctx->report, "lease-break", errno, "stat %s", path);
+		for (k = 0; k < n; k++)
+			if (done[k].st_ino == st.st_ino && done[k].st_dev == st.st_dev)
+				break;
+		if (k < n)
+			continue;
+		arena_push(ctx->arena, done, n) = st;
+		ret = break_lease(ctx, l);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
 }
 
 static int each_lease(struct restore_ctx *ctx,
@@ -136,13 +143,6 @@ static int each_lease(struct restore_ctx *ctx,
 static int silence(struct restore_ctx *ctx, const struct held_lock *k)
 {
 	return breaking(k->e) ? set_owner(ctx, k, true) : 0;
-}
-
-static int break_once(struct restore_ctx *ctx, const struct held_lock *k)
-{
-	if (!breaking(k->e) || broken_before(ctx->tree->locks, k))
-		return 0;
-	return break_lease(ctx, k);
 }
 
 static int own(struct restore_ctx *ctx, const struct held_lock *k)
@@ -179,6 +179,6 @@ int restore_leases(struct restore_ctx *ctx)
 	if (ret >= 0)
 		ret = each_lease(ctx, silence);
 	if (ret >= 0)
-		ret = each_lease(ctx, break_once);
+		ret = break_files(ctx);
 	return ret < 0 ? ret : each_lease(ctx, own);
 }

@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "kernel/locks.h"
 #include "proto/regfile.pb-c.h"
+#include "restore/engine.h"
 
 static bool is_ours(const struct restore_ctx *ctx, pid_t pid)
 {
@@ -33,7 +34,9 @@ static pid_t range_holder(int fd, const FileLockEntry *e)
 	return fcntl(fd, F_GETLK, &fl) == 0 && fl.l_type != F_UNLCK ? fl.l_pid : 0;
 }
 
-static pid_t flock_holder(const struct restore_ctx *ctx, const struct stat *st)
+/* Who has a lock that is not POSIX on a file, as far as the kernel knows. */
+static pid_t listed_holder(const struct restore_ctx *ctx, const struct stat *st,
+			   enum lock_kind kind)
 {
 	struct proc_text text = { 0 };
 	struct lock_line *list = NULL;
@@ -42,7 +45,7 @@ static pid_t flock_holder(const struct restore_ctx *ctx, const struct stat *st)
 
 	lock_list(&text, &list, &n);
 	for (size_t i = 0; i < n && !pid; i++)
-		if (list[i].kind == LOCK_FLOCK && !list[i].waits && list[i].ino == st->st_ino &&
+		if (list[i].kind == kind && !list[i].waits && list[i].ino == st->st_ino &&
 		    list[i].pid > 0 && !is_ours(ctx, list[i].pid))
 			pid = list[i].pid;
 	free(list);
@@ -95,7 +98,7 @@ static pid_t in_the_way(struct restore_ctx *ctx, const struct held_lock *k)
 	if (k->e->flag == FL_POSIX || k->e->flag == FL_OFD)
 		pid = range_holder(fd, k->e);
 	else if (k->e->flag == FL_FLOCK)
-		pid = flock_holder(ctx, &st);
+		pid = listed_holder(ctx, &st, LOCK_FLOCK);
 	return pid > 0 ? pid : opener(ctx, &st);
 }
 
@@ -137,6 +140,20 @@ const char *locks_name(const struct file_desc *d)
 	const RegFileEntry *reg = d->kind == FILE_KIND_reg ? file_desc_entry(d) : NULL;
 
 	return reg ? reg->name : file_types[d->kind].name;
+}
+
+/**
+ * locks_lease_holder - who outside of the tree has a lease on a file that was opened by a path
+ * @d: its description, a reg
+ *
+ * Return: the pid; 0 if it is not known.
+ */
+pid_t locks_lease_holder(const struct file_desc *d)
+{
+	struct stat st;
+
+	return stat(locks_name(d), &st) < 0 ? 0
+					    : listed_holder(engine_ctx(d->tree), &st, LOCK_LEASE);
 }
 
 /**

@@ -18,11 +18,15 @@
 
 #include "base/fd.h"
 #include "kernel/elf.h"
+#include "restore/locks.h"
 #include "proto/regfile.pb-c.h"
 
 struct reg_priv {
 	size_t look; /* restore_files.looks: what was found at the path */
 };
+
+#define LEASE_NAP_US 5000
+#define LEASE_TOLD_NS 300000000u /* so long before the time limit, at which the tool ends all */
 
 /* The task of the tree whose /proc directory the path is in, or NULL. */
 static struct pstree_item *proc_task(const struct file_desc *d)
@@ -212,11 +216,42 @@ static int set_params(struct file_desc *d, int fd)
 	return file_params(d, fd, e->flags, e->fown);
 }
 
+/*
+ * Somebody outside may have a lease on the file, and is asked for it by this: open() would wait
+ * out of sight of the time limit.
+ */
+static int open_patiently(struct file_desc *d, int flags)
+{
+	const struct restore_ctx *ctx = engine_ctx(d->tree);
+	const RegFileEntry *e = file_desc_entry(d);
+	int fd, err;
+
+	if (!e->has_mode || !S_ISREG(e->mode) || flags & (O_NONBLOCK | O_PATH))
+		return reg_open_path(d, flags);
+	while ((fd = reg_open_path(d, flags | O_NONBLOCK)) == -EWOULDBLOCK) {
+		if (atomic_load(&ctx->shared->abort) ||
+		    restore_now() + LEASE_TOLD_NS > ctx->deadline_ns)
+			return fd;
+		usleep(LEASE_NAP_US);
+	}
+	if (fd < 0 || fcntl(fd, F_SETFL, flags & ~O_ASYNC) == 0)
+		return fd;
+	err = errno;
+	close(fd);
+	return -err;
+}
+
 static int open_at_position(struct file_desc *d)
 {
 	const RegFileEntry *e = file_desc_entry(d);
 	uint64_t hint = e->has_rw_hint ? e->rw_hint : 0;
-	cleanup_close int fd = reg_open_path(d, (int)e->flags | born_cloexec(d));
+	cleanup_close int fd = open_patiently(d, (int)e->flags | born_cloexec(d));
+
+	if (fd == -EWOULDBLOCK)
+		return file_fail(d, EWOULDBLOCK,
+				 "process %d has a lease on it and does not give it up; end that, "
+				 "or let it release the lease",
+				 locks_lease_holder(d));
 	if (fd < 0)
 		return file_fail(d, -fd, "open with flags %#o", e->flags);
 	if (!(e->flags & O_PATH) && e->pos && lseek(fd, (off_t)e->pos, SEEK_SET) < 0)

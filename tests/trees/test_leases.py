@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Leases, seen by somebody else before the dump and after the restore."""
-import os, subprocess, sys
+import os, random, subprocess, sys
 
 from cl import *
 from puppet import *
@@ -307,6 +307,53 @@ def test_row_51_without_the_right_to_take_it_there_is_one_clear_error():
     assert not alive(p.pid) and kernel_locks(at("f")) == []
     restore(d, "-l")
     assert lease_line("f") == ["LEASE ACTIVE WRITE"]
+
+
+def test_row_52_a_strangers_lease_is_waited_for_and_then_named():
+    p = puppet()
+    fresh("f")
+    p("f = os.open('f', os.O_RDWR)")
+    d = images()
+    dump(p.pid, d)
+    until("the tree to go", 5, lambda: not alive(p.pid))
+    r, w = os.pipe()
+    pid = os.fork()
+    if not pid:
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        lease(os.open(at("f"), os.O_RDWR), W)
+        os.write(w, b"x")
+        time.sleep(3600)
+    os.read(r, 1)
+    try:
+        got = restore(d, "--timeout", 2, ok=False)
+        assert got.returncode and "process %d has a lease" % pid in got.stderr and at("f") in got.stderr, got.stderr
+        assert not alive(p.pid) and lease_line("f") == ["LEASE BREAKING UNLCK"]
+        # It gives it up while the next restore waits.
+        proc = subprocess.Popen([CL, "restore", "-D", d, "-d"], stderr=subprocess.PIPE, text=True)
+        time.sleep(0.3)
+        assert proc.poll() is None
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert proc.wait(20) == 0, proc.stderr.read()
+    assert p("os.fstat(f).st_size") == 4096 and not p("fcntl.fcntl(f, fcntl.F_GETFL)") & os.O_NONBLOCK
+
+
+def test_a_dump_that_is_killed_leaves_leases_and_locks_alone():
+    p = puppet()
+    fresh("w", "r", "b", "l")
+    p("w, r, b, l = os.open('w', os.O_RDWR), os.open('r', os.O_RDONLY), os.open('b', os.O_RDWR), os.open('l', os.O_RDWR)")
+    assert p("[lease(w, W), lease(r, R), lease(b, W), lock(l, W, 1, 5), flock(l, fcntl.LOCK_SH)]") == ["ok"] * 5
+    assert break_it("b", os.O_RDONLY) == "EAGAIN" and p("next_signal(signal.SIGIO, timeout=5)")
+    before = [kernel_locks(at(n)) for n in ("w", "r", "b", "l")]
+    for _ in range(count("KILLED_DUMPS", 20, 500)):
+        proc = subprocess.Popen([CL, "dump", "-t", str(p.pid), "-D", images("killed"), "-l", "-R"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(random.random() * 0.02)
+        proc.kill()
+        proc.wait()
+        assert p("next_signal(signal.SIGIO)") is None
+        assert [kernel_locks(at(n)) for n in ("w", "r", "b", "l")] == before
+    assert p("lease(b, U)") == "ok"
 
 
 def criu(*args):
