@@ -20,6 +20,7 @@
 
 #include "base/fd.h"
 #include "kernel/kcmp.h"
+#include "kernel/dgramdiag.h"
 #include "kernel/sockdiag.h"
 
 /* Most of what a child has it got from its parent, under the same number: one kcmp(2) tells. */
@@ -275,6 +276,8 @@ int dump_files_finish(struct dump_ctx *ctx)
 	idmap_free(&f->outside);
 	idmap_free(&f->outside_pids);
 	idmap_free(&f->fresh_opts);
+	for (int i = 0; i < 4; i++)
+		dgramdiag_close(f->dgrams[i / 2][i % 2]);
 	sockdiag_close(f->sockdiag);
 	path_dir_close(&f->dir);
 	close_owned(&f->own_dir);

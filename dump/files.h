@@ -11,6 +11,8 @@
 #include "dump/ctx.h"
 #include "image/image.h"
 
+struct dgramdiag;
+struct group;
 struct sockdiag;
 
 /* A description that was met before, found again by its key; a binary tree in kcmp's order. */
@@ -37,6 +39,9 @@ struct dump_files {
 	unsigned int lock_looks;   /* into fdinfo, before that map is filled */
 	struct image_writer *side[IMAGE_KINDS];
 	struct sockdiag *sockdiag;
+	struct dgramdiag *dgrams[2][2]; /* by IPv6, by UDP-Lite */
+	struct group *groups[2];        /* multicast groups in use, by IPv6 */
+	bool groups_known;
 	struct idmap fresh_opts; /* options of new sockets, by kind */
 	dev_t pipe_dev;          /* st_dev of every pipe that has no name */
 	dev_t memfd_dev;         /* st_dev of memfds */

@@ -108,7 +108,12 @@ static int dump_filter(struct dump_ctx *ctx, const struct fd_info *fi, SkOptsEnt
 {
 	socklen_t n = 0;
 
-	if (getsockopt(fi->local, SOL_SOCKET, SO_GET_FILTER, NULL, &n) < 0 || !n)
+	if (getsockopt(fi->local, SOL_SOCKET, SO_GET_FILTER, NULL, &n) < 0 && errno == EACCES)
+		return file_blocker(
+			ctx, fi, "sock-filter", EOPNOTSUPP,
+			"an eBPF program (SO_ATTACH_BPF) filters what it receives, which "
+			"cannot be read back; detach it with SO_DETACH_FILTER");
+	if (!n)
 		return 0;
 	if (n > BPF_MAXINSNS)
 		return file_blocker(ctx, fi, "sock-filter", E2BIG, "a filter of %u instructions",
@@ -123,7 +128,8 @@ static int dump_filter(struct dump_ctx *ctx, const struct fd_info *fi, SkOptsEnt
 /* What an option of a new socket of one kind is. */
 struct fresh_opt {
 	uint8_t val[SOCKOPT_MAX];
-	socklen_t len; /* 0: it has none */
+	bool has;
+	socklen_t len;
 };
 
 static const struct fresh_opt *fresh_opts(struct dump_ctx *ctx, const struct fd_info *fi)
@@ -148,35 +154,39 @@ static const struct fresh_opt *fresh_opts(struct dump_ctx *ctx, const struct fd_
 		const struct sockopt_row *row = &sockopt_rows[i];
 
 		f[i].len = SOCKOPT_MAX;
-		if ((row->families & SOCKOPT_DGRAM && type == SOCK_STREAM) ||
-		    getsockopt(fresh, row->level, row->name, f[i].val, &f[i].len) < 0)
-			f[i].len = 0;
+		f[i].has = row->families & sockopt_family(fi->domain) &&
+			   !(row->families & SOCKOPT_DGRAM && type == SOCK_STREAM) &&
+			   getsockopt(fresh, row->level, row->name, f[i].val, &f[i].len) == 0;
 	}
 	return f;
 }
 
-static void dump_extra(struct dump_ctx *ctx, const struct fd_info *fi, SkOptsEntry *o)
+static int dump_extra(struct dump_ctx *ctx, const struct fd_info *fi, SkOptsEntry *o)
 {
 	const struct fresh_opt *fresh = fresh_opts(ctx, fi);
+	uint8_t val[SOCKOPT_MAX];
 
 	for (size_t i = 0; i < nr_sockopt_rows; i++) {
 		const struct sockopt_row *row = &sockopt_rows[i];
-		uint8_t a[SOCKOPT_MAX] = { 0 };
-		socklen_t na = sizeof(a), nb = fresh[i].len;
+		socklen_t len = sizeof(val);
 		SkExtraOpt *x;
 
-		if (!(row->families & sockopt_family(fi->domain)) || !nb ||
-		    getsockopt(fi->local, row->level, row->name, a, &na) < 0 ||
-		    (na == nb && !memcmp(a, fresh[i].val, na)))
+		if (!fresh[i].has || getsockopt(fi->local, row->level, row->name, val, &len) < 0 ||
+		    (len == fresh[i].len && !memcmp(val, fresh[i].val, len)))
 			continue;
+		if (len >= sizeof(val))
+			return file_blocker(ctx, fi, "sock-option", E2BIG,
+					    "its option %u of level %u is longer than can be kept",
+					    row->name, row->level);
 		x = arena_new_of(ctx->arena, SkExtraOpt);
 		sk_extra_opt__init(x);
 		x->level = row->level;
 		x->name = row->name;
-		x->value.data = arena_memdup(ctx->arena, a, na);
-		x->value.len = na;
+		x->value.data = arena_memdup(ctx->arena, val, len);
+		x->value.len = len;
 		arena_push(ctx->arena, o->extra, o->n_extra) = x;
 	}
+	return 0;
 }
 
 /**
@@ -209,9 +219,8 @@ int sock_dump_opts(struct dump_ctx *ctx, const struct fd_info *fi, const struct 
 	ret = dump_filter(ctx, fi, o);
 	if (ret)
 		return ret;
-	dump_extra(ctx, fi, o);
 	*out = o;
-	return 0;
+	return dump_extra(ctx, fi, o);
 }
 
 /**

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SOCKOPT_MAX 16 /* bytes of a value */
+#define SOCKOPT_MAX 512 /* bytes of a value; longer ones are none that can be kept */
 
 struct sockopt_row {
 	uint16_t level, name;

@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "model/file_desc.h"
 #include "model/pstree.h"
@@ -21,7 +22,8 @@
  */
 bool tcp_is_connection(const InetSkEntry *e)
 {
-	return e->proto == IPPROTO_TCP && e->state != TCP_LISTEN && e->state != TCP_CLOSE;
+	return e->type == SOCK_STREAM && e->proto == IPPROTO_TCP && e->state != TCP_LISTEN &&
+	       e->state != TCP_CLOSE;
 }
 
 /**
@@ -32,8 +34,8 @@ bool tcp_is_connection(const InetSkEntry *e)
  */
 bool tcp_has_stream(const InetSkEntry *e)
 {
-	return tcp_is_connection(e) ||
-	       (e->proto == IPPROTO_TCP && e->state == TCP_CLOSE && e->src_port && e->dst_port);
+	return tcp_is_connection(e) || (e->type == SOCK_STREAM && e->proto == IPPROTO_TCP &&
+					e->state == TCP_CLOSE && e->src_port && e->dst_port);
 }
 
 static bool is_mapped(const uint32_t *a)

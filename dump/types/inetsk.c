@@ -1,17 +1,17 @@
 /*
- * inetsk - dump of TCP and UDP sockets; what is special about TCP is in
- * dump/files_tcp.c. The other half is restore/types/inetsk.c.
+ * inetsk - dump of TCP, UDP, ICMP and raw sockets; what is special about TCP is
+ * in dump/files_tcp.c, about the others in dump/files_dgram.c. The other half is
+ * restore/types/inetsk.c.
  */
 #include "dump/files_sock.h"
+#include "dump/files_dgram.h"
 #include "dump/files_tcp.h"
 
 #include <errno.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <netinet/udp.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "proto/sk-inet.pb-c.h"
@@ -24,12 +24,7 @@ union inet_addr {
 
 static int inetsk_probe(const struct dump_ctx *ctx, const struct fd_info *fi)
 {
-	uint32_t proto = 0;
-
-	if ((fi->domain != AF_INET && fi->domain != AF_INET6) ||
-	    !sock_opt(fi->local, SOL_SOCKET, SO_PROTOCOL, &proto))
-		return 0;
-	return (proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_UDPLITE);
+	return fi->domain == AF_INET || fi->domain == AF_INET6;
 }
 
 /* Addresses as the image has them: words in network order; the port in host order. */
@@ -63,21 +58,6 @@ static int dump_addrs(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntr
 	if (e->family == AF_INET6 && src.v6.sin6_scope_id &&
 	    if_indextoname(src.v6.sin6_scope_id, ifname))
 		e->ifname = arena_strdup(ctx->arena, ifname);
-	return 0;
-}
-
-static int dump_udp(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntry *e, bool connected)
-{
-	uint32_t cork = 0;
-	int queued = 0;
-
-	e->state = connected ? TCP_ESTABLISHED : TCP_CLOSE;
-	if (sock_opt(fi->local, IPPROTO_UDP, UDP_CORK, &cork) && cork)
-		return file_blocker(ctx, fi, "udp-cork", EOPNOTSUPP, "a corked UDP socket");
-	if (ioctl(fi->local, FIONREAD, &queued) == 0 && queued)
-		log_warn(ctx->report,
-			 "pid %d fd %d: datagrams not read yet on UDP port %u are lost",
-			 fi->task->pid, fi->fd, e->src_port);
 	return 0;
 }
 
@@ -134,6 +114,29 @@ static void dump_tcp_opts(struct dump_ctx *ctx, const struct fd_info *fi, InetSk
 	e->tcp_opts = o;
 }
 
+static bool is_dgram(const InetSkEntry *e, uint32_t proto)
+{
+	return e->type == SOCK_DGRAM && e->proto == proto;
+}
+
+static int dump_protocol(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntry *e,
+			 bool connected)
+{
+	int ret;
+
+	if (e->type == SOCK_STREAM && e->proto == IPPROTO_TCP) {
+		dump_tcp_opts(ctx, fi, e);
+		return tcp_describe(ctx, fi, e);
+	}
+	if (is_dgram(e, IPPROTO_UDP) || is_dgram(e, IPPROTO_UDPLITE))
+		ret = udp_describe(ctx, fi, e, connected);
+	else if (e->type == SOCK_RAW || is_dgram(e, IPPROTO_ICMP) || is_dgram(e, IPPROTO_ICMPV6))
+		ret = raw_describe(ctx, fi, e);
+	else
+		return inet_refuse(ctx, fi, e);
+	return ret ? ret : mcast_describe(ctx, fi, e);
+}
+
 static int inetsk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
 {
 	InetSkEntry *e = (InetSkEntry *)d->msg;
@@ -147,15 +150,11 @@ static int inetsk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct f
 	sock_opt(fi->local, SOL_SOCKET, SO_TYPE, &e->type);
 	sock_opt(fi->local, SOL_SOCKET, SO_PROTOCOL, &e->proto);
 	ret = dump_addrs(ctx, fi, e, &connected);
-	if (!ret)
-		ret = e->proto == IPPROTO_TCP ? tcp_describe(ctx, fi, e)
-					      : dump_udp(ctx, fi, e, connected);
 	if (ret)
 		return ret;
 	dump_ip_opts(ctx, fi, e);
-	if (e->proto == IPPROTO_TCP)
-		dump_tcp_opts(ctx, fi, e);
-	return sock_dump_opts(ctx, fi, NULL, &e->opts);
+	ret = dump_protocol(ctx, fi, e, connected);
+	return ret ? ret : sock_dump_opts(ctx, fi, NULL, &e->opts);
 }
 
 static int inetsk_finish(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)

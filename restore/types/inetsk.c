@@ -1,7 +1,8 @@
 /*
- * inetsk - restore of TCP and UDP sockets; TCP connections are made by
- * restore/files_tcp.c. The other half is dump/types/inetsk.c.
+ * inetsk - restore of TCP, UDP, ICMP and raw sockets; TCP connections are made
+ * by restore/files_tcp.c. The other half is dump/types/inetsk.c.
  */
+#include "restore/files_dgram.h"
 #include "restore/files_sock.h"
 #include "restore/files_tcp.h"
 
@@ -34,7 +35,7 @@ static void share_port(struct pstree *t, struct file_desc *d)
 	struct inetsk_priv *priv = file_desc_priv(d);
 	struct port_users *u = rfile_seen(t, FILE_KIND_inetsk, key);
 
-	if (!e->src_port || tcp_has_stream(e))
+	if (!e->src_port || e->type == SOCK_RAW || tcp_has_stream(e))
 		return;
 	if (!u) {
 		u = arena_new_of(t->arena, struct port_users);
@@ -55,11 +56,12 @@ static int inetsk_prepare(struct pstree *t, struct file_desc *d)
 		file_fail(d, EBADMSG, "impossible addresses");
 		return -EBADMSG;
 	}
-	if (e->proto != IPPROTO_TCP && e->proto != IPPROTO_UDP && e->proto != IPPROTO_UDPLITE) {
+	if (e->type != SOCK_RAW && e->proto != IPPROTO_TCP && e->proto != IPPROTO_UDP &&
+	    e->proto != IPPROTO_UDPLITE && e->proto != IPPROTO_ICMP && e->proto != IPPROTO_ICMPV6) {
 		file_fail(d, EOPNOTSUPP, "protocol %u is not supported by this version", e->proto);
 		return -EOPNOTSUPP;
 	}
-	if (e->proto == IPPROTO_TCP && (e->state < TCP_ESTABLISHED || e->state > TCP_CLOSING)) {
+	if (e->type == SOCK_STREAM && (e->state < TCP_ESTABLISHED || e->state > TCP_CLOSING)) {
 		file_fail(d, EBADMSG, "a TCP socket in state %u", e->state);
 		return -EBADMSG;
 	}
@@ -182,6 +184,29 @@ static bool all_bound(const struct port_users *u)
 	return true;
 }
 
+static bool is_zero(const uint32_t *addr, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (addr[i])
+			return false;
+	return true;
+}
+
+/* A raw socket has no port; what stands there is its protocol. */
+static int do_raw(struct file_desc *d, int fd, const InetSkEntry *e)
+{
+	union inet_addr src, dst;
+	socklen_t len = make_addr(e, e->src_addr, 0, &src);
+	size_t words = e->family == AF_INET6 ? 4 : 1;
+
+	make_addr(e, e->dst_addr, e->dst_port, &dst);
+	if (!is_zero(e->src_addr, words) && bind(fd, &src.sa, len) < 0)
+		return file_fail(d, errno, "bind a raw socket of protocol %u", e->proto);
+	if (!is_zero(e->dst_addr, words) && connect(fd, &dst.sa, len) < 0)
+		return file_fail(d, errno, "connect a raw socket of protocol %u", e->proto);
+	return 0;
+}
+
 static int do_connect(struct file_desc *d, int fd, const InetSkEntry *e)
 {
 	union inet_addr a;
@@ -189,7 +214,9 @@ static int do_connect(struct file_desc *d, int fd, const InetSkEntry *e)
 
 	if (e->state == TCP_LISTEN && listen(fd, (int)e->backlog) < 0)
 		return file_fail(d, errno, "listen on port %u", e->src_port);
-	if (e->proto != IPPROTO_TCP && e->dst_port && connect(fd, &a.sa, len) < 0)
+	if (e->type != SOCK_STREAM &&
+	    (e->dst_port || !is_zero(e->dst_addr, e->family == AF_INET6 ? 4 : 1)) &&
+	    connect(fd, &a.sa, len) < 0)
 		return file_fail(d, errno, "connect to port %u", e->dst_port);
 	/* A socket without a peer remembers it, too, and says ENOTCONN all the same. */
 	if (e->has_shutdown && e->shutdown && shutdown(fd, (int)e->shutdown - 1) < 0 &&
@@ -211,6 +238,8 @@ static int do_socket(struct file_desc *d, int fd, const InetSkEntry *e)
 {
 	const struct inetsk_priv *priv = file_desc_priv(d);
 
+	if (e->type == SOCK_RAW)
+		return do_raw(d, fd, e);
 	if (do_bind(d, fd, e) < 0 || do_connect(d, fd, e) < 0)
 		return -1;
 	return priv->port && priv->port->n > 1 ? 0 : set_reuse(d, fd, e->opts);
@@ -224,7 +253,7 @@ static int inetsk_make(struct file_desc *d, int *new_fd)
 
 	if (fd < 0)
 		return file_fail(d, errno, "socket()");
-	if (set_ip_opts(d, fd, e) < 0)
+	if (set_ip_opts(d, fd, e) < 0 || raw_options(d, fd, e) < 0 || mcast_join(d, fd, e) < 0)
 		return -1;
 	if (sock_restore_opts(d, fd, e->opts) < 0 || set_tcp_opts(d, fd, e->tcp_opts) < 0 ||
 	    (tcp_has_stream(e) ? do_connection(d, fd, e) : do_socket(d, fd, e)) < 0)
