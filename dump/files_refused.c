@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+/* After the C library's own. */
+#include <linux/vm_sockets.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
@@ -56,24 +58,50 @@ const char *file_special(const struct fd_info *fi)
 	return NULL;
 }
 
+/* " 2:1024 to 3:99", or "" where there is no way to say it. */
+static const char *vsock_addresses(struct dump_ctx *ctx, const struct fd_info *fi)
+{
+	struct sockaddr_vm own = { 0 }, peer = { 0 };
+	socklen_t len = sizeof(own);
+
+	if (fi->domain != AF_VSOCK || getsockname(fi->local, (struct sockaddr *)&own, &len) < 0)
+		return "";
+	len = sizeof(peer);
+	if (getpeername(fi->local, (struct sockaddr *)&peer, &len) < 0)
+		return arena_printf(ctx->arena, ", context %u port %u", own.svm_cid, own.svm_port);
+	return arena_printf(ctx->arena, ", context %u port %u to context %u port %u", own.svm_cid,
+			    own.svm_port, peer.svm_cid, peer.svm_port);
+}
+
 static const char *socket_name(struct dump_ctx *ctx, const struct fd_info *fi)
 {
-	static const char *const family[AF_MAX] = {
-		[AF_UNIX] = "Unix",     [AF_INET] = "IPv4",       [AF_INET6] = "IPv6",
-		[AF_PACKET] = "packet", [AF_NETLINK] = "netlink", [AF_ALG] = "crypto (AF_ALG)",
-		[AF_VSOCK] = "vsock",   [AF_XDP] = "XDP",
+	static const char *const family[] = {
+		[AF_KEY] = "IPsec keys (AF_KEY)",
+		[AF_RDS] = "RDS",
+		[AF_CAN] = "CAN bus",
+		[AF_TIPC] = "TIPC",
+		[AF_ALG] = "crypto (AF_ALG)",
+		[AF_BLUETOOTH] = "Bluetooth",
+		[AF_VSOCK] = "vsock",
+		[AF_KCM] = "KCM",
+		[AF_QIPCRTR] = "Qualcomm IPC",
+		[AF_SMC] = "SMC",
+		[AF_XDP] = "XDP",
+		[AF_NFC] = "NFC",
+		[AF_PPPOX] = "PPPoX",
+		[AF_RXRPC] = "RxRPC",
 	};
-	int domain = -1, type = 0, proto = 0;
+	const size_t known = sizeof(family) / sizeof(*family);
+	const char *name = fi->domain < known ? family[fi->domain] : NULL;
+	int type = 0, proto = 0;
 	socklen_t len = sizeof(int);
 
-	getsockopt(fi->local, SOL_SOCKET, SO_DOMAIN, &domain, &len);
 	getsockopt(fi->local, SOL_SOCKET, SO_TYPE, &type, &len);
 	getsockopt(fi->local, SOL_SOCKET, SO_PROTOCOL, &proto, &len);
-	if (domain >= 0 && domain < AF_MAX && family[domain])
-		return arena_printf(ctx->arena, "a socket of family %s, type %d, protocol %d",
-				    family[domain], type, proto);
-	return arena_printf(ctx->arena, "a socket of family %d, type %d, protocol %d", domain, type,
-			    proto);
+	if (!name)
+		name = arena_printf(ctx->arena, "%u", fi->domain);
+	return arena_printf(ctx->arena, "a socket of family %s, type %d, protocol %d%s", name, type,
+			    proto, vsock_addresses(ctx, fi));
 }
 
 /**
