@@ -31,6 +31,7 @@ void engine_service(struct restore_ctx *ctx, int *fd);
 int engine_services_up(struct restore_ctx *ctx);
 int engine_run(struct restore_ctx *ctx, struct pstree_item *me);
 int engine_open_now(struct restore_ctx *ctx, struct file_desc *d);
+int engine_aside(const struct pstree_item *me, int fd);
 void engine_finish(struct restore_ctx *ctx, struct pstree_item *me);
 int engine_close_rest(struct restore_ctx *ctx, struct pstree_item *me, const int *keep, size_t n);
 void engine_free(struct restore_ctx *ctx);

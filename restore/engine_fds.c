@@ -223,6 +223,25 @@ int engine_open_now(struct restore_ctx *ctx, struct file_desc *d)
 }
 
 /**
+ * engine_aside - duplicate a descriptor of the tool to where it may stay in a task
+ * @me: the calling task
+ * @fd: the descriptor
+ *
+ * Return: a number that the task's table does not have, above it if that is
+ * possible, close-on-exec; or -errno.
+ */
+int engine_aside(const struct pstree_item *me, int fd)
+{
+	const struct engine_table *t = me->fdt ? me->fdt->engine : NULL;
+	int up;
+
+	if (t)
+		return engine_dup_aside(t, fd);
+	up = fcntl(fd, F_DUPFD_CLOEXEC, me->restore->service_fd_base);
+	return up < 0 ? -errno : up;
+}
+
+/**
  * engine_finish - in the task, when all it needs its files for is done
  * @ctx: the run
  * @me: the calling task

@@ -241,6 +241,25 @@ static int add_finish(struct restore_ctx *ctx, struct batch *b, const struct pst
 	return ret;
 }
 
+/* Our descriptors: above the task's own, but for those that had no place there. */
+static void add_closes(struct batch *b, const struct pstree_item *it)
+{
+	const struct restore_task *rt = it->restore;
+
+	for (size_t i = 0; i <= it->nr_vmas; i++) {
+		size_t k = 0;
+
+		if (rt->fds[i] < 0 || rt->fds[i] >= rt->service_fd_base)
+			continue;
+		while (rt->fds[k] != rt->fds[i])
+			k++;
+		if (k == i)
+			batch_add(b, "close", SYS_close, (unsigned long)rt->fds[i], 0, 0, 0, 0, 0);
+	}
+	batch_add(b, "close_range", SYS_close_range, (unsigned long)rt->service_fd_base, ~0U, 0, 0,
+		  0, 0);
+}
+
 /*
  * What must wait until the pages are in: guards, protection, locks, names,
  * seals. Then our descriptors go.
@@ -265,8 +284,7 @@ static int seal_task(struct restore_ctx *ctx, struct pstree_item *it)
 		if (ret < 0)
 			return ret;
 	}
-	batch_add(&b, "close_range", SYS_close_range, (unsigned long)it->restore->service_fd_base,
-		  ~0U, 0, 0, 0, 0);
+	add_closes(&b, it);
 	return batch_run(ctx, it->restore->remote, it->pid, &b);
 }
 

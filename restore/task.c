@@ -170,15 +170,15 @@ static void die_as_saved(struct restore_ctx *ctx, struct pstree_item *me)
 }
 
 /* A descriptor out of the way of the task's own. */
-static int move_up(struct restore_task *rt, int fd)
+static int move_up(const struct restore_task *rt, int fd)
 {
 	int up;
 
 	if (fd < 0 || fd >= rt->service_fd_base)
 		return fd;
-	up = fcntl(fd, F_DUPFD_CLOEXEC, rt->service_fd_base);
+	up = engine_aside(rt->item, fd);
 	close(fd);
-	return up < 0 ? -errno : up;
+	return up;
 }
 
 /* @vma says how a mapped file is to be opened; NULL: as its description says. */
@@ -205,9 +205,8 @@ static int open_mapped(struct restore_ctx *ctx, struct pstree_item *me)
 
 		*fd = -1;
 		if (me->vmas[i].shmem && !me->vmas[i].shmem->sysv &&
-		    (*fd = fcntl(me->vmas[i].shmem->fd, F_DUPFD_CLOEXEC,
-				 me->restore->service_fd_base)) < 0)
-			return fail(ctx->report, "fd-limit", errno,
+		    (*fd = engine_aside(me, me->vmas[i].shmem->fd)) < 0)
+			return fail(ctx->report, "fd-limit", -*fd,
 				    "pid %d: a descriptor of shared memory", me->pid);
 		if (!me->vmas[i].file)
 			continue;

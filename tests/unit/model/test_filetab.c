@@ -1,6 +1,9 @@
 /*
  * test_filetab - the file table keeps the contracts of OpenBSD's file(9),
- * also when threads fight over it.
+ * also when threads fight over it. The rows are those of docs/TESTING.md.
+ *
+ * TABLE_SIZE: descriptors that a table grows to under readers (20000).
+ * TABLE_OPS: operations of eight threads in all (10^7 with FULL set).
  */
 #include <check.h>
 #include <errno.h>
@@ -42,6 +45,19 @@ static void teardown(void)
 	arena_free(arena);
 }
 
+#define THREADS 8
+
+static int from_env(const char *name, int otherwise)
+{
+	const char *s = getenv(name);
+
+	return s ? atoi(s) : otherwise;
+}
+
+static struct filedesc *shared;
+static int size, rounds;
+static atomic_bool stop;
+
 /* An open descriptor; the creator's reference is released. */
 static struct file *open_one(struct filedesc *fdp, int want, enum dtype type, int flag, int *fd)
 {
@@ -55,7 +71,7 @@ static struct file *open_one(struct filedesc *fdp, int want, enum dtype type, in
 	return fp;
 }
 
-START_TEST(counts)
+START_TEST(row_11_counts)
 {
 	struct filedesc *fdp = filedesc_new(&tab, 100);
 	struct file *fp, *again;
@@ -78,7 +94,7 @@ START_TEST(counts)
 }
 END_TEST
 
-START_TEST(larval)
+START_TEST(row_12_larval)
 {
 	struct filedesc *fdp = filedesc_new(&tab, 100);
 	struct file *fp, *got;
@@ -127,7 +143,7 @@ START_TEST(lowest)
 }
 END_TEST
 
-START_TEST(limits)
+START_TEST(row_13_limits)
 {
 	struct filedesc *fdp = filedesc_new(&tab, 3);
 	struct file *fp = (struct file *)&tab;
@@ -151,7 +167,7 @@ START_TEST(limits)
 }
 END_TEST
 
-START_TEST(kinds)
+START_TEST(row_14_kinds)
 {
 	struct filedesc *fdp = filedesc_new(&tab, 100);
 	struct file *fp = NULL;
@@ -196,7 +212,7 @@ START_TEST(dup2_replaces)
 END_TEST
 
 /* Closing any descriptor of a file drops the process's POSIX locks on it. */
-START_TEST(locks)
+START_TEST(row_15_close_during_lock)
 {
 	struct filedesc *fdp = filedesc_new(&tab, 100);
 	struct file *fp;
@@ -217,6 +233,44 @@ START_TEST(locks)
 	ck_assert(fd_checkclosed(fdp, fd, fp));
 	ck_assert_uint_eq(unlocked, 2);
 	FRELE(fp);
+}
+END_TEST
+
+/* As after F_SETLK: the lock is there, then it is seen whether the descriptor still is. */
+static void *locker(void *arg)
+{
+	struct file *fp = arg;
+
+	while (!stop)
+		fd_checkclosed(shared, 0, fp);
+	return NULL;
+}
+
+/* However close and lock meet, the last word is that the lock is dropped. */
+START_TEST(row_15_lock_races_close)
+{
+	for (int i = 0; i < 200; i++) {
+		struct file *fp;
+		unsigned before;
+		pthread_t t;
+		int fd;
+
+		shared = filedesc_new(&tab, 10);
+		open_one(shared, 0, DTYPE_VNODE, FREAD, &fd);
+		fp = fd_getfile(shared, fd);
+		fd_advlocked(shared);
+		before = unlocked;
+		stop = false;
+		pthread_create(&t, NULL, locker, fp);
+		ck_assert_int_eq(fdrelease(shared, fd), 0);
+		stop = true;
+		pthread_join(t, NULL);
+		ck_assert(fd_checkclosed(shared, fd, fp));
+		ck_assert_uint_ge(unlocked, before + 2);
+		FRELE(fp);
+		fdfree(shared);
+	}
+	ck_assert_uint_eq(tab.nfiles, 0);
 }
 END_TEST
 
@@ -266,12 +320,6 @@ START_TEST(iterate)
 }
 END_TEST
 
-#define THREADS 8
-#define ROUNDS 40000
-
-static struct filedesc *shared;
-static atomic_bool stop;
-
 static void *reader(void *arg)
 {
 	unsigned x = (unsigned)(uintptr_t)arg * 77777 + 1;
@@ -281,7 +329,7 @@ static void *reader(void *arg)
 		struct file *fp;
 
 		x = x * 1103515245 + 12345;
-		fp = fd_getfile(shared, (int)(x >> 8) % 20000);
+		fp = fd_getfile(shared, (int)((x >> 8) % (unsigned)size));
 		if (!fp)
 			continue;
 		seen += fp->f_type == DTYPE_VNODE;
@@ -290,16 +338,18 @@ static void *reader(void *arg)
 	return (void *)seen;
 }
 
-START_TEST(growth_under_readers)
+START_TEST(row_13_growth_under_readers)
 {
 	pthread_t t[4];
 	int fd;
 
-	shared = filedesc_new(&tab, 20001);
+	size = from_env("TABLE_SIZE", 20000);
+	shared = filedesc_new(&tab, size + 1);
 	stop = false;
-	for (uintptr_t i = 0; i < 4; i++)
-		pthread_create(&t[i], NULL, reader, (void *)i);
-	for (int i = 0; i < 20000; i++) {
+	for (int i = 0; i < size; i++) {
+		if (i == 20)
+			for (uintptr_t k = 0; k < 4; k++)
+				pthread_create(&t[k], NULL, reader, (void *)k);
 		open_one(shared, 0, DTYPE_VNODE, FREAD, &fd);
 		ck_assert_int_eq(fd, i);
 	}
@@ -307,7 +357,7 @@ START_TEST(growth_under_readers)
 	for (int i = 0; i < 4; i++)
 		pthread_join(t[i], NULL);
 	fdfree(shared);
-	ck_assert_uint_eq(closed, 20000);
+	ck_assert_uint_eq(closed, (unsigned)size);
 	ck_assert_uint_eq(tab.nfiles, 0);
 }
 END_TEST
@@ -317,7 +367,7 @@ static void *fighter(void *arg)
 {
 	uintptr_t me = (uintptr_t)arg;
 
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; i < rounds; i++) {
 		struct file *fp;
 		int fd = (int)((unsigned)i * 7 + me) % 16;
 
@@ -337,10 +387,12 @@ static void *fighter(void *arg)
 	return NULL;
 }
 
-START_TEST(fight)
+START_TEST(row_16_fight)
 {
 	pthread_t t[THREADS];
 
+	/* A round is a lookup and a release of each thread, and for half of them an open too. */
+	rounds = from_env("TABLE_OPS", getenv("FULL") ? 10000000 : 400000) / THREADS / 2;
 	shared = filedesc_new(&tab, 64);
 	for (uintptr_t i = 0; i < THREADS; i++)
 		pthread_create(&t[i], NULL, fighter, (void *)i);
@@ -362,18 +414,19 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 60);
-	tcase_add_test(t, counts);
-	tcase_add_test(t, larval);
+	tcase_set_timeout(t, 600);
+	tcase_add_test(t, row_11_counts);
+	tcase_add_test(t, row_12_larval);
 	tcase_add_test(t, lowest);
-	tcase_add_test(t, limits);
-	tcase_add_test(t, kinds);
+	tcase_add_test(t, row_13_limits);
+	tcase_add_test(t, row_14_kinds);
 	tcase_add_test(t, dup2_replaces);
-	tcase_add_test(t, locks);
+	tcase_add_test(t, row_15_close_during_lock);
+	tcase_add_test(t, row_15_lock_races_close);
 	tcase_add_test(t, share_copy);
 	tcase_add_test(t, iterate);
-	tcase_add_test(t, growth_under_readers);
-	tcase_add_test(t, fight);
+	tcase_add_test(t, row_13_growth_under_readers);
+	tcase_add_test(t, row_16_fight);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);

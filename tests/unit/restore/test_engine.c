@@ -137,18 +137,23 @@ static void all_well(void)
 	ck_assert_uint_eq(report_count(ctx.report), 0);
 }
 
-static int count_fds(size_t i)
+static int count_fds_of(pid_t pid)
 {
 	char path[64];
 	int n = 0;
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "/proc/%d/fd", child[i]);
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
 	dir = opendir(path);
 	for (struct dirent *de; (de = readdir(dir));)
 		n += de->d_name[0] != '.';
 	closedir(dir);
 	return n;
+}
+
+static int count_fds(size_t i)
+{
+	return count_fds_of(child[i]);
 }
 
 static bool same_file(size_t a, int fd_a, size_t b, int fd_b)
@@ -204,7 +209,7 @@ static int plain_open(struct file_desc *d, int *new_fd)
 static const struct file_desc_ops plain = { .open = plain_open };
 
 /* 40 descriptors in each of three tasks; the tree's order is not that of the pids. */
-START_TEST(shared_by_three)
+START_TEST(row_01_shared_by_three)
 {
 	static const pid_t pids[2][3] = { { 1001, 1002, 1003 }, { 1003, 1002, 1001 } };
 
@@ -250,7 +255,7 @@ START_TEST(flags_of_descriptors)
 }
 END_TEST
 
-START_TEST(many_shared)
+START_TEST(row_02_many_shared)
 {
 	static const int counts[] = { 253, 254, 800, 3000 };
 	struct rlimit low = { 256, 0 }, lim;
@@ -288,7 +293,7 @@ static int give_away(struct pstree *t, struct file_desc *d)
 static const struct file_desc_ops given_away = { .open = plain_open, .prepare = give_away };
 
 /* Each opens for the other more than an inbox holds, a descriptor a message. */
-START_TEST(crossed)
+START_TEST(row_03_crossed)
 {
 	const int n = 1500;
 
@@ -319,7 +324,7 @@ static void fake_is_there(struct pstree_item *me)
 	}
 }
 
-START_TEST(fake_goes)
+START_TEST(row_09_fake_goes)
 {
 	add_task(40);
 	add_task(41);
@@ -365,7 +370,7 @@ static int pair_open(struct file_desc *d, int *new_fd)
 static const struct file_desc_ops pair_ops = { .open = pair_open,
 					       .priv_size = sizeof(struct pair) };
 
-START_TEST(pairs_across)
+START_TEST(row_04_pairs_across)
 {
 	char path[64], buf[512];
 
@@ -429,8 +434,9 @@ static int early_open(struct file_desc *d, int *new_fd)
 
 static const struct file_desc_ops ring = { .open = ring_open }, early = { .open = early_open };
 
-START_TEST(ring_is_found)
+START_TEST(row_06_ring_is_found)
 {
+	int before = count_fds_of(getpid());
 	uint64_t began;
 	size_t lines = 0;
 	int ret[3];
@@ -464,10 +470,14 @@ START_TEST(ring_is_found)
 	ck_assert_str_eq(cause_of("file-waits"),
 			 "pid 60 fd 4: eventfd 0x1 is not open, waits for pid 60 fd 21: eventfd "
 			 "0x2 to be restored");
+	/* Nobody is left, and no descriptor: neither in flight nor here. */
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+	engine_free(&ctx);
+	ck_assert_int_eq(count_fds_of(getpid()), before);
 }
 END_TEST
 
-START_TEST(early_descriptors_break_rings)
+START_TEST(row_05_early_descriptors_break_rings)
 {
 	for (int i = 0; i < 3; i++)
 		add_task(70 + i);
@@ -495,7 +505,7 @@ static int busy_open(struct file_desc *d, int *new_fd)
 
 static const struct file_desc_ops never = { .open = never_open }, busy = { .open = busy_open };
 
-START_TEST(never_ends)
+START_TEST(row_06_never_ends)
 {
 	uint64_t began = restore_now();
 
@@ -513,7 +523,7 @@ START_TEST(never_ends)
 END_TEST
 
 /* Somebody always gets on, so it is no deadlock: the time limit ends it. */
-START_TEST(time_limit)
+START_TEST(row_06_time_limit)
 {
 	add_task(90);
 	add_task(91);
@@ -536,7 +546,7 @@ static int failing_open(struct file_desc *d, int *new_fd)
 
 static const struct file_desc_ops failing = { .open = failing_open };
 
-START_TEST(one_fails)
+START_TEST(row_06_one_fails)
 {
 	uint64_t began = restore_now();
 
@@ -575,7 +585,7 @@ static int nothing_open(struct file_desc *d, int *new_fd)
 static const struct file_desc_ops twice = { .open = twice_open },
 				  nothing = { .open = nothing_open };
 
-START_TEST(second_descriptor)
+START_TEST(row_07_second_descriptor)
 {
 	add_task(110);
 	add_fd(add_file(_i ? &nothing : &twice), task[0], 4);
@@ -602,7 +612,7 @@ static void service_moved(struct pstree_item *me)
 	log_warn(ctx.report, "still here");
 }
 
-START_TEST(service_in_the_way)
+START_TEST(row_08_service_in_the_way)
 {
 	char buf[128] = "";
 	struct stat st;
@@ -661,7 +671,7 @@ START_TEST(wrong_message)
 END_TEST
 
 /* Tasks that share a table: the first restores it, the other waits. */
-START_TEST(shared_table)
+START_TEST(row_10_shared_table)
 {
 	add_task(140);
 	add_task(141);
@@ -686,7 +696,7 @@ static void opens_mapped(struct pstree_item *me)
 		_exit(79);
 }
 
-START_TEST(only_mapped)
+START_TEST(row_10_only_mapped)
 {
 	add_task(150);
 	add_fd(add_file(&plain), task[0], 10);
@@ -707,22 +717,22 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 30);
-	tcase_add_loop_test(t, shared_by_three, 0, 2);
+	tcase_add_loop_test(t, row_01_shared_by_three, 0, 2);
 	tcase_add_test(t, flags_of_descriptors);
-	tcase_add_loop_test(t, many_shared, 0, 4);
-	tcase_add_test(t, crossed);
-	tcase_add_test(t, fake_goes);
-	tcase_add_test(t, pairs_across);
-	tcase_add_test(t, ring_is_found);
-	tcase_add_test(t, early_descriptors_break_rings);
-	tcase_add_test(t, never_ends);
-	tcase_add_test(t, time_limit);
-	tcase_add_test(t, one_fails);
-	tcase_add_loop_test(t, second_descriptor, 0, 2);
-	tcase_add_test(t, service_in_the_way);
+	tcase_add_loop_test(t, row_02_many_shared, 0, 4);
+	tcase_add_test(t, row_03_crossed);
+	tcase_add_test(t, row_09_fake_goes);
+	tcase_add_test(t, row_04_pairs_across);
+	tcase_add_test(t, row_06_ring_is_found);
+	tcase_add_test(t, row_05_early_descriptors_break_rings);
+	tcase_add_test(t, row_06_never_ends);
+	tcase_add_test(t, row_06_time_limit);
+	tcase_add_test(t, row_06_one_fails);
+	tcase_add_loop_test(t, row_07_second_descriptor, 0, 2);
+	tcase_add_test(t, row_08_service_in_the_way);
 	tcase_add_loop_test(t, wrong_message, 0, 4);
-	tcase_add_test(t, shared_table);
-	tcase_add_test(t, only_mapped);
+	tcase_add_test(t, row_10_shared_table);
+	tcase_add_test(t, row_10_only_mapped);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
