@@ -146,6 +146,13 @@ static int open_again(const struct memfd_inode *i, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+static int open_own(const struct memfd_inode *i)
+{
+	int fd = fcntl(i->shmem->fd, F_DUPFD_CLOEXEC, 0);
+
+	return fd < 0 ? -errno : fd;
+}
+
 /**
  * memfd_open_inode - open the file of a description
  * @d: the description, a memfd
@@ -156,20 +163,21 @@ static int open_again(const struct memfd_inode *i, int flags)
 int memfd_open_inode(struct file_desc *d, int flags)
 {
 	const struct memfd_priv *p = file_desc_priv(d);
-	int fd;
 
+	/* Mapped as if it could be written, it could not be sealed. */
+	if (p->inode->e->seals & F_SEAL_WRITE)
+		flags = (flags & ~O_ACCMODE) | O_RDONLY;
 	if ((flags & O_ACCMODE) != O_RDWR || is_anonymous(p->inode->e))
 		return open_again(p->inode, flags);
-	fd = fcntl(p->inode->shmem->fd, F_DUPFD_CLOEXEC, 0);
-	return fd < 0 ? -errno : fd;
+	return open_own(p->inode);
 }
 
 static int memfd_open(struct file_desc *d, int *new_fd)
 {
 	const MemfdFileEntry *e = file_desc_entry(d);
 	struct memfd_priv *p = file_desc_priv(d);
-	cleanup_close int fd = p->inode->first == d ? memfd_open_inode(d, O_RDWR)
-						    : open_again(p->inode, (int)e->flags);
+	cleanup_close int fd =
+		p->inode->first == d ? open_own(p->inode) : open_again(p->inode, (int)e->flags);
 
 	if (fd < 0)
 		return file_fail(d, -fd, "open with flags %#o", e->flags);

@@ -200,6 +200,8 @@ def test_tmux():
     server = int(say("display-message", "-p", "#{pid}"))
     started.append(server)
     for n in range(3):
+        # What is typed before it is there may be lost.
+        until("the shell's prompt", 10, lambda: say("capture-pane", "-p", "-t", "s:0.%d" % n).strip())
         pane(n, "before")
     say("send-keys", "-t", "s:0.1", "cat", "Enter")
     layout = say("list-panes", "-t", "s:0", "-F", "#{pane_id} #{pane_pid} #{pane_width}x#{pane_height} #{pane_tty}")
