@@ -202,16 +202,35 @@ static bool untaken(struct door_conn *c)
 	return atomic_load(&door_arena_of(c->map)->call) == CALL_POSTED;
 }
 
+static void abandon(void *arg)
+{
+	door_conn_drop(arg);
+}
+
+/* Cancelled while it waits, a thread leaves nothing behind. */
+static int send_and_wait(struct door_conn *c, const door_arg_t *p, bool *sent)
+{
+	int ret;
+
+	pthread_cleanup_push(abandon, c);
+	ret = post(c, p);
+	*sent = !ret;
+	if (!ret)
+		ret = wait_answer(c);
+	pthread_cleanup_pop(0);
+	return ret;
+}
+
 /* One attempt. Returns 1 if the connection ended before the call was taken. */
 static int call_once(int fd, door_arg_t *p)
 {
 	struct door_conn *c;
-	int ret = door_conn_get(fd, &c), sent;
+	int ret = door_conn_get(fd, &c);
+	bool sent;
 
 	if (ret)
 		return ret;
-	sent = post(c, p);
-	ret = sent ? sent : wait_answer(c);
+	ret = send_and_wait(c, p, &sent);
 	if (!ret) {
 		ret = take_results(c, p);
 		if (!c->nr_fds && ret != -EBADMSG && ret != -EMFILE && ret != -ECONNRESET) {
@@ -220,7 +239,7 @@ static int call_once(int fd, door_arg_t *p)
 		}
 	}
 	if (ret == -ECONNRESET || ret == -EPIPE)
-		ret = sent || untaken(c) ? 1 : -EINTR;
+		ret = !sent || untaken(c) ? 1 : -EINTR;
 	else if (ret == -EBADMSG)
 		ret = -EINTR;
 	door_conn_drop(c);

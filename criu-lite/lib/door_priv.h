@@ -87,7 +87,6 @@ struct door_session {
 	size_t map_size;
 	struct door *door;
 	struct door_thread *thread; /* that has a call of it */
-	_Atomic unsigned int armed; /* times that it was given to the pool */
 	bool gone;                  /* the client is */
 	bool full;                  /* the table was, when descriptors came */
 	unsigned int nr_fds;        /* that came with the call to be */

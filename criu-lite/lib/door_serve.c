@@ -342,8 +342,9 @@ static int wait_pool(struct door_thread *t, uint32_t *events)
 	*events = e.events;
 	if (!t->session)
 		return 1;
-	/* Sees what the thread did that had it before. */
-	atomic_load(&t->session->armed);
+	/* After the thread that had it before. */
+	pthread_mutex_lock(&t->pool->lock);
+	pthread_mutex_unlock(&t->pool->lock);
 	return 0;
 }
 

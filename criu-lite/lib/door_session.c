@@ -73,12 +73,15 @@ int door_session_fit(struct door_session *s, size_t data, bool grow)
 int door_session_arm(struct door_session *s, bool first)
 {
 	struct epoll_event e = { .events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data.ptr = s };
+	struct door_pool *p = s->door->pool;
+	int ret;
 
-	atomic_fetch_add(&s->armed, 1);
-	return epoll_ctl(s->door->pool->epfd, first ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, s->sock, &e) <
-			       0
-		       ? -errno
-		       : 0;
+	/* Who has it next takes this lock before a look at it. */
+	pthread_mutex_lock(&p->lock);
+	ret = epoll_ctl(p->epfd, first ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, s->sock, &e);
+	ret = ret < 0 ? -errno : 0;
+	pthread_mutex_unlock(&p->lock);
+	return ret;
 }
 
 static void destroy(struct door_session *s)

@@ -85,7 +85,9 @@ static bool is_file(int fd, const struct door_ticket *t)
 {
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && st.st_ino == t->ino && st.st_dev == t->dev;
+	/* The program may close it at any time. */
+	return fstatat(fd, "", &st, AT_EMPTY_PATH) == 0 && st.st_ino == t->ino &&
+	       st.st_dev == t->dev;
 }
 
 static bool is_hidden(int fd, const struct door_ticket *t)
