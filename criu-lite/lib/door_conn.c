@@ -290,11 +290,11 @@ int door_conn_fit(struct door_conn *c, size_t data)
 			return -errno;
 		st.st_size = (off_t)size;
 	}
-	map = c->map ? mremap(c->map, c->map_size, (size_t)st.st_size, MREMAP_MAYMOVE)
-		     : mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, c->memfd,
-			    0);
+	map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, c->memfd, 0);
 	if (map == MAP_FAILED)
 		return -errno;
+	if (c->map)
+		munmap(c->map, c->map_size);
 	c->map = map;
 	c->map_size = (size_t)st.st_size;
 	return 0;

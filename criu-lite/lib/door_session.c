@@ -27,11 +27,11 @@ static int map_all(struct door_session *s)
 		return -EBADMSG;
 	if ((size_t)st.st_size <= s->map_size)
 		return 0;
-	map = s->map ? mremap(s->map, s->map_size, (size_t)st.st_size, MREMAP_MAYMOVE)
-		     : mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, s->memfd,
-			    0);
+	map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, s->memfd, 0);
 	if (map == MAP_FAILED)
 		return -errno;
+	if (s->map)
+		munmap(s->map, s->map_size);
 	s->map = map;
 	s->map_size = (size_t)st.st_size;
 	return 0;

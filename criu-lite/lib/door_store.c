@@ -10,6 +10,7 @@
  * Nobody but its owner and root can make or replace the link s.INODE of it,
  * which is what a client goes by to find the server.
  */
+#include "lib/door_names.h"
 #include "lib/door_priv.h"
 
 #include <dirent.h>
@@ -186,6 +187,23 @@ int door_reopen(int fd, int flags)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	fd = open(path, flags | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
+}
+
+/**
+ * door_name_is_listener - is this the name of a listener of doors?
+ * @name: a Unix socket's
+ * @len: its bytes
+ *
+ * Return: that.
+ */
+bool door_name_is_listener(const uint8_t *name, size_t len)
+{
+	static const char *const roots[] = { ROOT "/" LISTENER, "/dev/shm/door-" };
+
+	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++)
+		if (len > strlen(roots[i]) && !memcmp(name, roots[i], strlen(roots[i])))
+			return true;
+	return false;
 }
 
 /* Does nobody listen at the socket any more? */

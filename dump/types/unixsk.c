@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "dump/files_sock.h"
+#include "lib/door_names.h"
 
 #define UNIX_OUTSIDE 1 /* unix_sk_entry.uflags */
 
@@ -208,12 +209,24 @@ static void describe_outside(struct dump_ctx *ctx, const struct fd_info *fi,
 	file_see(ctx, FILE_KIND_unixsk, u->ino, d);
 }
 
+/* The session of a door comes back ended: libdoor begins another, or interrupts the call. */
+static bool is_door_session(const UnixSkEntry *e, const struct sockdiag_unix *peer)
+{
+	return e->type == SOCK_SEQPACKET &&
+	       (door_name_is_listener(e->name.data, e->name.len) ||
+		(peer && door_name_is_listener(peer->name, peer->name_len)));
+}
+
 /* The other end is outside of the tree. */
 static int finish_outside(struct dump_ctx *ctx, UnixSkEntry *e, const struct fd_info *fi)
 {
 	const struct sockdiag_unix *u = sockdiag_unix_by_ino(ctx->files->sockdiag, e->peer);
 	bool named = u && u->name_len;
 
+	if (is_door_session(e, u)) {
+		e->peer = 0;
+		return 0;
+	}
 	if (!ctx->opts->ext_unix_sk)
 		return refuse_outside(ctx, fi, e->ino, e->peer,
 				      named && e->type == SOCK_DGRAM
@@ -230,12 +243,25 @@ static int finish_outside(struct dump_ctx *ctx, UnixSkEntry *e, const struct fd_
 	return 0;
 }
 
+/* Clients that wait to be let in and are outside of the tree will ask again. */
+static void leave_outside(struct dump_ctx *ctx, UnixSkEntry *e)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < e->n_waiting; i++)
+		if (e->waiting[i] && file_seen(ctx, FILE_KIND_unixsk, e->waiting[i]))
+			e->waiting[n++] = e->waiting[i];
+	e->n_waiting = n;
+}
+
 /* Both ends of every connection are in the tree, or this cannot come back as it is. */
 static int unixsk_finish(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
 {
 	UnixSkEntry *e = (UnixSkEntry *)d->msg;
 	int bad = 0;
 
+	if (e->n_waiting && is_door_session(e, NULL))
+		leave_outside(ctx, e);
 	for (size_t i = 0; i < e->n_waiting; i++)
 		if (e->waiting[i] && !file_seen(ctx, FILE_KIND_unixsk, e->waiting[i]))
 			bad = refuse_outside(ctx, fi, e->ino, e->waiting[i],
