@@ -278,4 +278,51 @@ def test_installed_library():
     assert names and all(n.startswith("fd_") for n in names), names
 
 
+def test_example_upgrades_itself():
+    """docs/examples/self-upgrade.c under load: every generation counts on, and no connection is lost between them."""
+    need("cc")
+    top, prog = os.path.join(HERE, "../.."), os.path.join(DIR, "self-upgrade")
+    include = os.path.join(DIR, "include")
+    os.makedirs(include)
+    os.symlink(os.path.join(os.path.abspath(top), "criu-lite/lib"), include + "/criu-lite")
+    if not os.path.samefile(BUILD, os.path.join(top, "build")):
+        raise Skip("only for the ordinary build")
+    subprocess.run(["cc", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-I" + include, "-o", prog, os.path.join(top, "docs/examples/self-upgrade.c"),
+                    os.path.join(BUILD, "lib/libcriu-lite-fd.a")], check=True)
+    pid = start([prog, "7403"])
+    until("the server", 10, lambda: ask_server(ok=False))
+    answers, generation = ask_server()[1], 1
+    for i in range(count("SELF_UPGRADES", 20, 200)):
+        os.kill(pid, signal.SIGUSR2)
+        # Asked without a pause: the last answers of one, then the first of the next, which counts on.
+        while True:
+            g, a = ask_server()
+            assert a == answers + 1, "answer %d after %d" % (a, answers)
+            answers = a
+            if g != generation:
+                break
+        assert g == generation + 1
+        generation = g
+        until("the old generation to go", 10, lambda: not alive(pid))
+        pid = [int(p) for p in os.listdir("/proc") if p.isdigit() and p != str(pid) and (stat(int(p)) or {}).get("comm") == "self-upgrade" and alive(int(p))]
+        assert len(pid) == 1, pid
+        pid = pid[0]
+        started.append(pid)
+    # A successor that cannot be started changes nothing.
+    os.rename(prog, prog + ".away")
+    os.kill(pid, signal.SIGUSR2)
+    until("the complaint", 10, lambda: "serves on" in open(os.path.join(DIR, "out")).read())
+    assert ask_server() == (generation, answers + 1) and alive(pid)
+
+
+def ask_server(ok=True):
+    try:
+        with socket.create_connection(("127.0.0.1", 7403), 10) as s:
+            words = s.makefile().readline().split()
+            return int(words[1]), int(words[3])
+    except ConnectionRefusedError:
+        assert not ok, "the connection was refused"
+        return None
+
+
 main()
