@@ -123,7 +123,7 @@ def listeners(pid):
 
 def test_generations():
     """Every generation has the same sockets, its own processes, and no request is lost between them."""
-    pid, rounds = begin(), count("UPGRADES", 15, 100)
+    pid, rounds = begin(), count("NGINX_UPGRADES", 15, 100)
     client = load()
     for i in range(rounds):
         upgrade(pid, *nginx(), more=["--pidfile", PIDFILE])
