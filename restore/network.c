@@ -21,6 +21,7 @@
 
 #include "base/fd.h"
 #include "kernel/net_undo.h"
+#include "kernel/nftrules.h"
 #include "model/tcp_conn.h"
 
 struct restore_net {
@@ -58,15 +59,25 @@ int network_plan(struct restore_ctx *ctx)
 	return 0;
 }
 
-static int make_table(struct restore_ctx *ctx, struct restore_net *net)
+/* What packets there can be. */
+static struct tcp_tuple *tuples(struct restore_ctx *ctx, size_t *n)
 {
+	struct restore_net *net = ctx->net;
 	struct tcp_tuple *t = arena_array(ctx->arena, struct tcp_tuple, net->n + 1);
-	size_t n = 0;
-	int ret;
 
+	*n = 0;
 	for (size_t i = 0; i < net->n; i++)
 		if (tcp_is_connection(file_desc_entry(net->conns[i])))
-			tcp_tuple_of(file_desc_entry(net->conns[i]), &t[n++]);
+			tcp_tuple_of(file_desc_entry(net->conns[i]), &t[(*n)++]);
+	return t;
+}
+
+static int make_table(struct restore_ctx *ctx, struct restore_net *net)
+{
+	size_t n;
+	struct tcp_tuple *t = tuples(ctx, &n);
+	int ret;
+
 	if (!n)
 		return 0;
 	net->journal.guardian = ctx->guardian;
@@ -216,6 +227,30 @@ void network_freeze(struct restore_ctx *ctx)
 	}
 }
 
+/* CRIU's default method has made rules of iptables, two for each connection. */
+static void let_go_iptables(struct restore_ctx *ctx)
+{
+	const InventoryEntry *inv = ctx->tree->inventory;
+	struct restore_net *net = ctx->net;
+	struct tcp_tuple *t;
+	unsigned deleted;
+	size_t n;
+	int ret;
+
+	if (!net->locks || !inv->has_network_lock_method ||
+	    inv->network_lock_method != NET_LOCK_IPTABLES)
+		return;
+	t = tuples(ctx, &n);
+	ret = n ? nftrules_let_go(t, n, &deleted) : 0;
+	if (ret)
+		log_warn(ctx->report,
+			 "rules of iptables by which CRIU holds %zu connections back "
+			 "cannot be removed: %s",
+			 n, strerror(-ret));
+	else if (n)
+		log_info(ctx->report, "%u rules of iptables removed", deleted);
+}
+
 /**
  * network_release - let all connections go
  * @ctx: the run; committed, the tasks stand still
@@ -230,6 +265,7 @@ void network_release(struct restore_ctx *ctx)
 	if (ret && ret != -ENOENT)
 		log_warn(ctx->report, "table %s of nf_tables cannot be removed: %s",
 			 net->journal.table, strerror(-ret));
+	let_go_iptables(ctx);
 	for (size_t i = 0; i < net->n; i++)
 		let_go(ctx, net->conns[i]);
 	net_undo_remove(&net->journal);
