@@ -23,11 +23,9 @@ FLAT = 1.5  # that price, at most, over what it is between the first two steps
 BARS = {("small", "dump", None): 0.2, ("small", "restore", None): 0.2, ("small", "frozen", None): 0.5,
         ("mem", "frozen", None): 0.7, ("mem", "restore", "tmpfs"): 0.9, ("mem", "restore", "disk"): 0.7,
         ("threads", "dump", None): 0.45,
-        ("files", "dump", None): 0.5, ("files", "restore", None): 0.6, ("shared", "dump", None): 0.2, ("shared", "restore", None): 0.05,
-        # Less what the kernel takes for itself, whoever asks it: see kernel_cost().
-        ("locks", "dump*", None): 0.3, ("locks", "restore*", None): 0.3}
+        ("files", "dump", None): 0.5, ("files", "restore", None): 0.6, ("shared", "dump", None): 0.2, ("shared", "restore", None): 0.05}
 RSS_MIB = 64
-FIGURES = ("dump", "fsync", "dump -R", "frozen", "restore", "dump*", "restore*")
+FIGURES = ("dump", "fsync", "dump -R", "frozen", "restore", "dump cpu", "restore cpu")
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -88,7 +86,7 @@ class Target:
 
 
 def tool(argv, out):
-    """Runs a tool; returns start ns, end ns, peak KiB. Its standard output goes to the file OUT."""
+    """Runs a tool; returns start ns, end ns, peak KiB, ns on a CPU. Its standard output goes to the file OUT."""
     r, w = os.pipe()
     f = os.open(out, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     null = os.open(os.devnull, os.O_RDONLY)
@@ -99,10 +97,10 @@ def tool(argv, out):
     os.waitpid(pid, 0)
     line = os.read(r, 200).split()
     os.close(r)
-    status, start, end, peak = map(int, line)
+    status, start, end, peak, cpu = map(int, line)
     if status:
         raise Failed("%s: status %d: %s" % (" ".join(argv[:2]), status, complaint(out, argv)))
-    return start, end, peak
+    return start, end, peak, cpu
 
 
 def complaint(out, argv):
@@ -147,20 +145,22 @@ def round_of(name, path, kind, where, mib):
     try:
         t = Target(kind, scratch)
         settle(where, mib)
-        start, end, _ = tool(call("dump", live, "-t", str(t.pid), "-R"), out)
+        start, end, _, _ = tool(call("dump", live, "-t", str(t.pid), "-R"), out)
         t.check("after dump -R")
         r["dump -R"], r["frozen"] = (end - start) / 1e6, t.frozen(start, end)
         shutil.rmtree(live)
         settle(where, mib)
-        start, end, peak = tool(call("dump", img, "-t", str(t.pid)), out)
+        start, end, peak, cpu = tool(call("dump", img, "-t", str(t.pid)), out)
         until(20, "the target is there after dump", t.gone)
-        r["dump"], r["dump peak"] = (end - start) / 1e6, peak
+        r["dump"], r["dump peak"], r["dump cpu"] = (end - start) / 1e6, peak, cpu / 1e6
         if ours and "fsync_us" in stats(out):
             r["fsync"] = stats(out)["fsync_us"] / 1000
         settle(where, mib)
-        start, end, peak = tool(call("restore", img, "-d"), out)
+        start, end, peak, cpu = tool(call("restore", img, "-d"), out)
+        # What the restored task has done for itself counts as well.
+        cpu += int(open("/proc/%d/schedstat" % t.pid).read().split()[0])
         t.check("after restore")
-        r["restore"], r["restore peak"] = (end - start) / 1e6, peak
+        r["restore"], r["restore peak"], r["restore cpu"] = (end - start) / 1e6, peak, cpu / 1e6
         if kind.startswith("locks"):
             kernel_cost(r, kind, scratch)
         return r
@@ -196,15 +196,9 @@ def middle(rounds, figure):
     return statistics.median(v) if v else None
 
 
-def less_kernel(data):
-    """dump* and restore*: ours without the kernel's part, over all of CRIU's."""
-    for name, rounds in data.items():
-        for r in rounds:
-            if "take" in r:
-                r["dump*"] = r["dump"] - (r["tell"] if name == "ours" else 0)
-                r["restore*"] = r["restore"] - (r["take"] if name == "ours" else 0)
+def kernels_part(data):
     if data["ours"] and "take" in data["ours"][0]:
-        print("  the kernel's own part: to tell of the locks %s, to take them %s; * is ours without it over all of CRIU's" %
+        print("  on a CPU, the kernel's own part of each dump (fdinfo) is %s, of each restore (the calls that take the locks) %s" %
               (show(middle(data["ours"], "tell")), show(middle(data["ours"], "take"))))
 
 
@@ -217,7 +211,7 @@ def table(kind, where, data):
     missed, disk = 0, "tmpfs" if fs(where) == "tmpfs" else "disk"
     rounds = {len(v) for v in data.values()}
     print("\n%s; images on %s; medians of %s, ms" % (KINDS[kind][1], fs(where), "/".join(map(str, rounds))))
-    less_kernel(data)
+    kernels_part(data)
     print("  %-9s %9s" % ("", "criu-lite") + ("%9s %7s %7s" % ("CRIU", "ratio", "bar") if "CRIU" in data else ""))
     for figure in FIGURES:
         a, b = (middle(data.get(n, []), figure) for n in ("ours", "CRIU"))

@@ -140,6 +140,26 @@ def test_row_40_flock_shared_exclusive_inherited_and_of_a_creator_that_is_dead()
     assert probe_flock(at("ex"), EX) == "ok", "the last holder has closed it"
 
 
+def test_row_40_flock_on_every_kind_of_file():
+    os.mkdir(at("dir"))
+    os.mkfifo(at("fifo"))
+    fresh("gone")
+    p = Puppet()
+    p("dir, fifo, null = os.open('dir', os.O_RDONLY), os.open('fifo', os.O_RDWR), os.open('/dev/null', os.O_RDWR)")
+    p("pipe, w = os.pipe(); s, t = socket.socketpair(); mem = os.memfd_create('m'); event = os.eventfd(0); gone = os.open('gone', os.O_RDWR); os.unlink('gone')")
+    p("sock = s.fileno(); names = 'dir fifo null pipe sock mem event gone'.split(); fds = [globals()[n] for n in names]")
+    assert p("[flock(fd, fcntl.LOCK_SH) for fd in fds], lock(mem, W, 4, 4), lock(gone, R, 1, 1, OFD_SETLK)") == (["ok"] * 8, "ok", "ok")
+    look = lambda: [fdinfo_locks(p.pid, fd) for fd in p("fds")]
+    before = look()
+    assert all(before), before
+    cycle(p.pid, "-l")
+    assert look() == before, (look(), before)
+    assert probe_flock(at("dir"), EX) == "EAGAIN" and probe_flock("/dev/null", EX) == "EAGAIN"
+    fd = os.open(at("fifo"), os.O_RDWR)
+    assert flock(fd, EX | NB) == "EAGAIN"
+    os.close(fd)
+
+
 def test_row_41_who_waits_goes_on_waiting_and_gets_it():
     fresh("p", "o", "f")
     p = Puppet()
