@@ -6,7 +6,9 @@
  * set-user-ID program for instance, counts for nothing. Capabilities count
  * for root alone, and only those of root in our own user namespace; any
  * other user has none. A request is then done with exactly these credentials,
- * so that the kernel judges it as it would judge the caller.
+ * so that the kernel judges it as it would judge the caller. The bounding set
+ * and no_new_privs are taken over as well, for what a request executes; a
+ * caller in other namespaces, or under filters, is turned away.
  *
  * One capability is added: CAP_CHECKPOINT_RESTORE, if we have it. It is for
  * choosing process ids and reading the links of mapped files, both of
@@ -32,9 +34,6 @@
 #include "base/fd.h"
 #include "base/report.h"
 #include "kernel/procfs.h"
-#include "model/pstree.h"
-
-#include "proto/core.pb-c.h"
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77 /* Linux 6.5 */
@@ -81,25 +80,61 @@ static int same_namespace(int proc, const char *name)
 	return ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
 }
 
-/* What /proc knows of it; true only if the pid was not taken by another meanwhile. */
+static int read_status(int proc, struct proc_status *s)
+{
+	struct proc_text t = { 0 };
+	int ret = proc_read(proc, "status", &t);
+
+	if (!ret)
+		ret = proc_parse_status(t.p, s);
+	proc_text_free(&t);
+	return ret;
+}
+
+/* What keeps the caller, and not us, from things: NULL if nothing is known to. */
+static const char *confinement(int proc, const struct proc_status *theirs)
+{
+	static const struct {
+		const char *name, *word;
+	} ns[] = { { "pid", "a pid namespace" },
+		   { "user", "a user namespace" },
+		   { "mnt", "a mount namespace" } };
+	cleanup_close int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct proc_status ours = { 0 };
+	bool filtered;
+
+	for (size_t i = 0; i < sizeof(ns) / sizeof(*ns); i++)
+		if (same_namespace(proc, ns[i].name) == 0)
+			return ns[i].word;
+	filtered = self >= 0 && read_status(self, &ours) == 0 &&
+		   theirs->seccomp_filters > ours.seccomp_filters;
+	proc_status_free(&ours);
+	return filtered ? "seccomp filters" : NULL;
+}
+
+/*
+ * What /proc knows of it. Signal 0 through the pidfd at the end: all this was
+ * read of the process that has connected, and not of another of that pid.
+ */
 static void look_at(struct rpc_caller *c)
 {
 	cleanup_close int proc = proc_open(c->pid);
-	struct proc_text t = { 0 };
 	struct proc_status s = { 0 };
 	uint64_t own = 0;
 
-	c->elsewhere = proc >= 0 && same_namespace(proc, "pid") == 0;
-	if (c->uid == 0 && proc >= 0 && same_namespace(proc, "user") == 1 && caps_get(&own) == 0 &&
-	    proc_read(proc, "status", &t) == 0 && proc_parse_status(t.p, &s) == 0 && s.uid[1] == 0)
-		c->caps = s.cap_prm & own;
-	proc_status_free(&s);
-	proc_text_free(&t);
-	/* Signal 0 through the pidfd: all this was read of the process that has connected. */
-	if (c->pidfd < 0 || syscall(SYS_pidfd_send_signal, c->pidfd, 0, NULL, 0) < 0) {
-		if (errno != EPERM)
-			c->caps = 0;
+	c->no_new_privs = true;
+	if (proc < 0 || read_status(proc, &s) < 0)
+		return;
+	c->confined = confinement(proc, &s);
+	if (c->pidfd >= 0 &&
+	    (syscall(SYS_pidfd_send_signal, c->pidfd, 0, NULL, 0) == 0 || errno == EPERM)) {
+		c->bounding = s.cap_bnd;
+		c->no_new_privs = s.no_new_privs;
+		if (c->uid == 0 && s.uid[1] == 0 && same_namespace(proc, "user") == 1 &&
+		    caps_get(&own) == 0)
+			c->caps = s.cap_prm & own;
 	}
+	proc_status_free(&s);
 }
 
 static int peer_groups(int sock, struct rpc_caller *c)
@@ -256,6 +291,18 @@ static bool same_groups(const struct rpc_caller *c)
 	return ok;
 }
 
+/* No program that this process executes gets what the caller could not get. */
+static int bound(const struct rpc_caller *c)
+{
+	for (int cap = 0; cap < 64; cap++)
+		if (!(c->bounding & CAP_BIT(cap)) && prctl(PR_CAPBSET_READ, cap) == 1 &&
+		    prctl(PR_CAPBSET_DROP, cap) < 0)
+			return -errno;
+	if (c->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	return 0;
+}
+
 /**
  * caller_become - take on the credentials of the caller, for good
  * @c: the caller
@@ -271,6 +318,8 @@ int caller_become(const struct rpc_caller *c, struct report *r)
 	if (c->trusted)
 		return 0;
 	keep = (c->caps | CAP_BIT(CAP_CHECKPOINT_RESTORE)) & own;
+	if (!ret)
+		ret = bound(c);
 	if (!ret && prctl(PR_SET_KEEPCAPS, 1) < 0)
 		ret = -errno;
 	if (!ret)
@@ -305,7 +354,6 @@ int caller_become(const struct rpc_caller *c, struct report *r)
 int caller_may_trace(const struct rpc_caller *c, struct report *r, pid_t pid)
 {
 	cleanup_close int proc = proc_open(pid), mem = -1;
-	struct proc_text t = { 0 };
 	struct proc_status s = { 0 };
 	uid_t uid = (uid_t)-1;
 	int err;
@@ -316,73 +364,9 @@ int caller_may_trace(const struct rpc_caller *c, struct report *r, pid_t pid)
 	err = errno;
 	if (mem >= 0 || (err != EACCES && err != EPERM))
 		return 0;
-	if (proc_read(proc, "status", &t) == 0 && proc_parse_status(t.p, &s) == 0)
+	if (read_status(proc, &s) == 0)
 		uid = s.uid[0];
 	proc_status_free(&s);
-	proc_text_free(&t);
 	return fail(r, "rpc-denied", EACCES, "pid %d belongs to user %d: user %u may not trace it",
 		    pid, (int)uid, c->uid);
-}
-
-static uint64_t word64(const uint32_t *w, size_t n)
-{
-	return (n > 0 ? w[0] : 0) | (n > 1 ? (uint64_t)w[1] << 32 : 0);
-}
-
-static bool has_group(const struct rpc_caller *c, gid_t gid)
-{
-	for (size_t i = 0; i < c->nr_groups; i++)
-		if (c->groups[i] == gid)
-			return true;
-	return gid == c->gid;
-}
-
-/* What of @e the caller has not; NULL: it has all of it. */
-static const char *exceeds(const struct rpc_caller *c, const CredsEntry *e)
-{
-	uint64_t caps = word64(e->cap_prm, e->n_cap_prm) | word64(e->cap_eff, e->n_cap_eff) |
-			word64(e->cap_inh, e->n_cap_inh);
-	bool uids =
-		e->uid == c->uid && e->euid == c->uid && e->suid == c->uid && e->fsuid == c->uid;
-
-	if (!uids && !(c->caps & CAP_BIT(CAP_SETUID)))
-		return "user ids";
-	if (!(c->caps & CAP_BIT(CAP_SETGID))) {
-		if (!has_group(c, e->gid) || !has_group(c, e->egid) || !has_group(c, e->sgid) ||
-		    !has_group(c, e->fsgid))
-			return "group ids";
-		for (size_t i = 0; i < e->n_groups; i++)
-			if (!has_group(c, e->groups[i]))
-				return "supplementary groups";
-	}
-	return caps & ~c->caps ? "capabilities" : NULL;
-}
-
-/**
- * caller_may_have - has the caller all credentials that an image would give to tasks?
- * @c: the caller
- * @r: gets the cause
- * @image: the loaded image, before its first process is made
- *
- * Return: 0 or -EPERM, recorded.
- */
-int caller_may_have(const struct rpc_caller *c, struct report *r, struct pstree *image)
-{
-	struct pstree_item *it;
-
-	list_for_each(it, &image->items, list) {
-		for (size_t i = 0; item_alive(it) && i < it->nr_threads; i++) {
-			const CoreEntry *core = it->threads[i].core;
-			const CredsEntry *e =
-				core && core->thread_core ? core->thread_core->creds : NULL;
-			/* Without any they would be those of this process. */
-			const char *what = e ? exceeds(c, e) : "no credentials,";
-
-			if (what)
-				return fail(r, "rpc-denied", EPERM,
-					    "pid %d of the image has %s%s user %u has not", it->pid,
-					    what, e ? " that" : " which", c->uid);
-		}
-	}
-	return 0;
 }

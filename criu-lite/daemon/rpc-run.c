@@ -101,14 +101,15 @@ static int on_action(void *arg, const char *name, pid_t root)
 		       : 0;
 }
 
+/* What is done for a caller is done outside of what confines it; so it is not done. */
 static int check_caller(struct rpc_work *w)
 {
 	const struct rpc_caller *c = w->call->caller;
 
-	if (c->elsewhere)
+	if (c->confined)
 		return fail(w->report, "rpc-namespace", 0,
-			    "the caller (pid %d) is in another pid namespace than the service",
-			    c->pid);
+			    "the caller (pid %d) has %s that the service has not", c->pid,
+			    c->confined);
 	return 0;
 }
 

@@ -36,9 +36,10 @@ struct rpc_caller {
 	gid_t gid;
 	gid_t *groups; /* malloc'ed */
 	size_t nr_groups;
-	uint64_t caps;  /* that it may use here */
-	bool trusted;   /* swrk: it has started this process, credentials and all */
-	bool elsewhere; /* it is in another pid namespace: its numbers mean nothing here */
+	uint64_t caps, bounding; /* that it may use here, and could come to use */
+	bool no_new_privs;
+	bool trusted;         /* swrk: it has started this process, credentials and all */
+	const char *confined; /* it lives under what a process of ours would not: the word for it */
 };
 
 /* What the host is to do. */

@@ -15,7 +15,8 @@ def _bindings():
     except ImportError:
         raise Skip("needs python3-protobuf")
     proto = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../proto")
-    subprocess.run(["protoc", "-I" + proto, "--python_out=" + DIR, "rpc.proto"], check=True)
+    if not os.path.exists(DIR + "/rpc_pb2.py"):
+        subprocess.run(["protoc", "-I" + proto, "--python_out=" + DIR, "rpc.proto"], check=True)
     import rpc_pb2
     return rpc_pb2
 

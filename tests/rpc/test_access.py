@@ -148,6 +148,66 @@ def test_capabilities_of_root():
         assert alive(pid)
 
 
+def in_python(prefix, code):
+    """A client in a program of its own, started by @prefix; what it prints."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    head = "import sys; sys.path.insert(0, %r); sys.path.insert(0, %r)\nfrom rpclib import *\n" % (here, os.path.dirname(here))
+    p = subprocess.run(prefix + [sys.executable, "-c", head + code], env=dict(os.environ, TEST_DIR=DIR), capture_output=True, text=True)
+    assert p.returncode == 0, p.stderr
+    return p.stdout
+
+
+ASK = """
+fd = os.open(%r, os.O_RDONLY)
+with Client(connected(%r)) as c:
+    got = c.ask(request(rpc.%s, fd, pid=%d, config_file=%r))
+print(got.success, got.cr_errmsg)
+"""
+
+
+def test_confined_callers():
+    """Who is in other namespaces is turned away: its numbers and paths mean something else here."""
+    need("unshare")
+    with Service():
+        d, pid = images(), sleeper()
+        for args, word in ((["-m"], "mount"), (["-U", "-r"], "user"), (["-p", "-f"], "pid")):
+            for kind in ("DUMP", "RESTORE"):
+                out = in_python(["unshare"] + args, ASK % (d, SOCK, kind, pid, ""))
+                assert out.startswith("False") and re.search(r"has a %s namespace.*\[rpc-namespace\]" % word, out), out
+        assert alive(pid)
+
+
+def test_what_a_request_executes():
+    """An action script has no more than the caller: no capability by execve(2), no set-user-ID program."""
+    need("setpriv")
+    os.chmod(DIR, 0o777)
+    script, conf, told = (os.path.join(DIR, n) for n in ("script", "script.conf", "told"))
+    with open(script, "w") as f:
+        f.write("#!/bin/sh\ngrep -E '^(Cap|NoNew|Uid)' /proc/self/status > %s\n" % told)
+    os.chmod(script, 0o755)
+    with open(conf, "w") as f:
+        f.write("action-script %s\n" % script)
+    with Service():
+        for prefix, want in ((["setpriv", "--bounding-set=-all", "--inh-caps=-all"], {"CapEff": 0, "CapBnd": 0, "NoNewPrivs": 0, "Uid": 0}),
+                             (["setpriv", "--no-new-privs", "--reuid=65534", "--regid=65534", "--clear-groups"],
+                              {"CapEff": 0, "CapPrm": 0, "NoNewPrivs": 1, "Uid": NOBODY})):
+            d = open_dir(want["Uid"])
+            os.chmod(DIR, 0o777)
+            with open(os.path.join(DIR, "out"), "ab") as f:
+                os.fchmod(f.fileno(), 0o666)
+            pid = start(prefix + [shutil.which("perl"), "-e", "sleep"])
+            until("pause()", 10, lambda: open("/proc/%d/syscall" % pid).read().startswith("34 "))
+            out = in_python(prefix, ASK % (d, SOCK, "DUMP", pid, conf))
+            if not os.path.exists(told):
+                assert False, out
+            st = dict(re.findall(r"^(\w+):\t(\w+)", open(told).read(), re.M))
+            for k, v in want.items():
+                assert int(st[k], 16 if k.startswith("Cap") else 10) == v, (prefix, st)
+            os.unlink(told)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
 def test_service_of_a_user():
     """A service that is not root serves its own user, and nobody else."""
     os.chmod(DIR, 0o777)
