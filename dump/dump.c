@@ -137,6 +137,8 @@ static int stage_commit(struct dump_ctx *ctx)
 	int ret;
 
 	ids_inventory(ctx);
+	if (ctx->opts->final == DUMP_KILL)
+		dump_guardian_image(ctx);
 	ret = image_commit(ctx->images, ctx->tree);
 	ctx->stats->fsync_us = (backoff_now() - start_ns) / 1000;
 	if (!ret)
@@ -152,6 +154,7 @@ static int stage_end(struct dump_ctx *ctx)
 {
 	switch (ctx->opts->final) {
 	case DUMP_KILL:
+		dump_guardian_kill(ctx);
 		tcp_kept(ctx);
 		return dump_kill(ctx);
 	case DUMP_LEAVE_STOPPED:

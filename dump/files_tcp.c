@@ -450,7 +450,6 @@ void tcp_kept(struct dump_ctx *ctx)
 {
 	if (!ctx->tcp || !ctx->tcp->n)
 		return;
-	dump_guardian_kill(ctx);
 	for (size_t i = 0; i < ctx->tcp->n; i++)
 		tcp_repair_on(ctx->tcp->socks[i].undo.fd);
 	ctx->tcp->kept = true;

@@ -8,8 +8,9 @@
  * come along with theirs, also those of which some other option is changed. When no more can come
  * the tool has gone.
  *
- * From NOTE_KILL on there is an image, and the tree must not live on beside
- * it: the guardian finishes the killing, and the table stays.
+ * A tree must not live on beside its image: from NOTE_KILL on the guardian
+ * finishes the killing, and the table stays; between NOTE_IMAGE and that it
+ * takes the inventory away again, and the tree runs on.
  */
 #include "dump/guardian.h"
 
@@ -44,6 +45,7 @@ enum note_kind {
 	NOTE_SOCKETS,  /* these are about to be in repair mode */
 	NOTE_TABLE,    /* this one is about to be made */
 	NOTE_RELEASED, /* sockets and table are as they were */
+	NOTE_IMAGE,    /* the inventory of a tree that is to end is about to be written */
 	NOTE_TASKS,    /* pidfds of the tree */
 	NOTE_KILL,     /* these are to end, whatever happens */
 };
@@ -89,7 +91,7 @@ struct guard {
 	int *tasks; /* pidfds */
 	size_t nr_tasks;
 	struct net_undo net;
-	bool kill;
+	bool image, kill;
 };
 
 static void *grow(void *old, size_t n, size_t size)
@@ -178,6 +180,9 @@ static void take_note(struct guard *g, const struct note *note, const int *fds, 
 	case NOTE_RELEASED:
 		forget_sockets(g);
 		break;
+	case NOTE_IMAGE:
+		g->image = true;
+		break;
 	case NOTE_TASKS:
 		g->tasks = grow(g->tasks, g->nr_tasks + n, sizeof(*g->tasks));
 		memcpy(g->tasks + g->nr_tasks, fds, n * sizeof(*fds));
@@ -251,6 +256,8 @@ static void guardian_main(int sock, int images_fd)
 	close_range(2, ~0U, 0);
 	while (fd_recv_msg(0, &note, sizeof(note), &len, fds, FD_MSG_MAX, &n, 0) == 0)
 		take_note(&g, &note, fds, n);
+	if (g.image && !g.kill)
+		unlinkat(1, "inventory.img", 0);
 	end_network(&g);
 	reset_options(&g);
 	/* An image that is complete refers to them. */
@@ -413,6 +420,17 @@ void dump_guardian_released(struct dump_ctx *ctx)
 }
 
 /**
+ * dump_guardian_image - the image of a tree that is to end is about to be complete
+ * @ctx: the dump
+ */
+void dump_guardian_image(struct dump_ctx *ctx)
+{
+	const struct note note = { .kind = NOTE_IMAGE };
+
+	tell(ctx, &note, NOTE_SIZE(kind), NULL, 0);
+}
+
+/**
  * dump_guardian_kill - the tree is to end from here on, whoever does it
  * @ctx: the dump; its images are complete
  */
@@ -446,8 +464,8 @@ void dump_guardian_stop(struct dump_ctx *ctx)
 {
 	if (ctx->guardian <= 0)
 		return;
-	close(ctx->guardian_sock);
 	kill(ctx->guardian, SIGKILL);
+	close(ctx->guardian_sock);
 	waitpid(ctx->guardian, NULL, 0);
 	ctx->guardian = 0;
 }

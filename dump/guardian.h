@@ -15,6 +15,7 @@ int dump_guardian_hold(struct dump_ctx *ctx, int fd, int level, int option, int 
 void dump_guardian_free(struct dump_ctx *ctx, int ticket);
 int dump_guardian_sockets(struct dump_ctx *ctx, const struct net_undo *u);
 void dump_guardian_released(struct dump_ctx *ctx);
+void dump_guardian_image(struct dump_ctx *ctx);
 void dump_guardian_kill(struct dump_ctx *ctx);
 void dump_guardian_stop(struct dump_ctx *ctx);
 

@@ -36,7 +36,10 @@ def test_killed_dumps():
         at = rnd.uniform(0, limit)
         status = kill_at(launch("dump", "-t", b.pid, "-D", d, "-o", "dump.log", *more), start, at)
         when += " (at %.2f of %.2f ms)" % (at * 1000, limit * 1000)
-        whole = os.path.exists(d + "/inventory.img")
+        inventory = d + "/inventory.img"
+        # The guardian may still have to end the tree, or to take the inventory away.
+        until("tree or image to go " + when, 5, lambda: more or b.gone() or not os.path.exists(inventory))
+        whole = os.path.exists(inventory)
         assert status == 0 or status == -9, "%s: status %d: %s" % (when, status, text(DIR + "/launch.out"))
         if status == 0 or (whole and not more):
             # Committed before the signal came: with an inventory the image is complete.
