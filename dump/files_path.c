@@ -56,6 +56,13 @@ static bool leads_to(struct dump_ctx *ctx, const char *name, const struct stat *
 	       st.st_ino == want->st_ino;
 }
 
+static bool is_deleted(const struct fd_info *fi)
+{
+	size_t len = strlen(fi->link), cut = sizeof(DELETED) - 1;
+
+	return len > cut && !strcmp(fi->link + len - cut, DELETED);
+}
+
 /**
  * file_where - the name of a file, and whether it is still good
  * @ctx: the dump
@@ -82,7 +89,7 @@ int file_where(struct dump_ctx *ctx, const struct fd_info *fi, struct file_where
 		*w = (struct file_where){ .name = elsewhere };
 		return 0;
 	}
-	if (len > cut && !strcmp(fi->link + len - cut, DELETED))
+	if (is_deleted(fi))
 		len = without_ghost_suffix(fi->link, len - cut);
 	name = arena_memdup(ctx->arena, fi->link, len + 1);
 	name[len] = 0;
@@ -112,17 +119,34 @@ static int proc_gone(struct dump_ctx *ctx, struct file_desc *d, const struct fd_
 	return file_side_put(ctx, IMAGE_REMAP_FPATH, &e.base, NULL, 0);
 }
 
+/* The mount that a file was opened through if we do not have it; -1: we do. */
+static int unreachable_mount(struct dump_ctx *ctx, const struct fd_info *fi)
+{
+	const char *p = strstr(file_info_text(ctx, fi), "mnt_id:");
+	int want = p ? atoi(p + strlen("mnt_id:")) : -1, id;
+	FILE *in = want >= 0 ? fopen("/proc/self/mountinfo", "re") : NULL;
+	char *line = NULL;
+	size_t room = 0;
+
+	while (in && want >= 0 && getline(&line, &room, in) > 0)
+		if (sscanf(line, "%d", &id) == 1 && id == want)
+			want = -1;
+	free(line);
+	if (in)
+		fclose(in);
+	return want;
+}
+
 /*
  * A file of the lower layer counts the names that it has there, which stay:
  * with one name, it was this one, and it leads nowhere any more.
  */
 static bool was_last_name(const struct fd_info *fi)
 {
-	size_t len = strlen(fi->link), cut = sizeof(DELETED) - 1;
 	struct statfs fs;
 
-	return fi->st.st_nlink == 1 && len > cut && !strcmp(fi->link + len - cut, DELETED) &&
-	       fi->local >= 0 && fstatfs(fi->local, &fs) == 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC;
+	return fi->st.st_nlink == 1 && is_deleted(fi) && fi->local >= 0 &&
+	       fstatfs(fi->local, &fs) == 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
 /**
@@ -137,10 +161,17 @@ static bool was_last_name(const struct fd_info *fi)
 int file_where_gone(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi,
 		    const struct file_where *w)
 {
+	int mount;
+
 	if (!w->deleted)
 		return 0;
 	if (!strncmp(w->name, "/proc/", 6))
 		return proc_gone(ctx, d, fi, w->name);
+	if (fi->fd >= 0 && !is_deleted(fi) && (mount = unreachable_mount(ctx, fi)) >= 0)
+		return file_blocker(ctx, fi, "file-unreachable", EOPNOTSUPP,
+				    "its mount is not in our mount namespace, or was taken away; "
+				    "--external file[%x:%llx] leaves it outside",
+				    mount, (unsigned long long)fi->st.st_ino);
 	if (fi->st.st_nlink == 0 || S_ISDIR(fi->st.st_mode) || was_last_name(fi))
 		return file_ghost(ctx, d, fi, w);
 	if (ctx->opts->link_remap)

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "dump/files.h"
+#include "kernel/smaps.h"
 
 static int map_open(const struct pstree_item *it, const struct vma *v)
 {
@@ -84,6 +86,18 @@ static int fs_entry(struct dump_ctx *ctx, struct pstree_item *it)
 	return 0;
 }
 
+/* Nobody would supply its pages. */
+static int check_supplied(struct dump_ctx *ctx, const struct pstree_item *it, const struct vma *v)
+{
+	if (!(v->vmflags & SMAPS_FLAG(um)) || file_seen(ctx, FILE_KIND_userfaultfd, 0))
+		return 0;
+	return fail(ctx->report, "memory-userfaultfd", EOPNOTSUPP,
+		    "pid %d (%s): memory at %llx-%llx whose pages come by a userfaultfd that no "
+		    "task of the tree has",
+		    it->pid, it->dump->stat.comm, (unsigned long long)v->e->start,
+		    (unsigned long long)v->e->end);
+}
+
 /**
  * dump_vma_files - the files that memory maps are made of
  * @ctx: the dump, after dump_vmas() and dump_files()
@@ -111,6 +125,7 @@ int dump_vma_files(struct dump_ctx *ctx)
 			else if (v->e->status &
 				 (VMA_FILE_PRIVATE | VMA_FILE_SHARED | VMA_AREA_SOCKET))
 				ret = vma_file(ctx, it, v, &last);
+			ret = check_supplied(ctx, it, v) ?: ret;
 			bad = bad ? bad : ret;
 		}
 		ret = fs_entry(ctx, it);

@@ -42,8 +42,8 @@ static const struct {
 	const char *id, *what;
 } refused_flags[] = {
 	{ SMAPS_FLAG(ss), "memory-shadow-stack", "a shadow stack" },
-	{ SMAPS_FLAG(um) | SMAPS_FLAG(uw) | SMAPS_FLAG(ui), "memory-userfaultfd",
-	  "memory under a userfaultfd" },
+	{ SMAPS_FLAG(uw) | SMAPS_FLAG(ui), "memory-userfaultfd",
+	  "memory that a userfaultfd protects from writing, or sees minor faults of," },
 	{ SMAPS_FLAG(io) | SMAPS_FLAG(pf), "memory-device", "memory of a device" },
 };
 

@@ -38,7 +38,9 @@ static const char *type_name(FdTypes type)
 
 static int load_file(struct loader *l, const FileEntry *e)
 {
-	const struct file_type *type = file_type_find(e->type);
+	const struct file_type *type = e->type == FD_TYPES__EXT
+					       ? file_type_ext(e->ext ? e->ext->kind : NULL)
+					       : file_type_find(e->type);
 	ProtobufCMessage *m;
 
 	if (!type)

@@ -38,6 +38,7 @@ struct file_type {
 
 extern const struct file_type file_types[FILE_KINDS];
 const struct file_type *file_type_find(FdTypes type);
+const struct file_type *file_type_ext(const char *kind);
 
 /* restore/: how a type comes back. Each restore/types/<type>.c defines <name>_desc_ops. */
 struct file_desc_ops {

@@ -3,6 +3,8 @@
  */
 #include "model/file_desc.h"
 
+#include <string.h>
+
 #include "proto/fdinfo.pb-c.h"
 
 const struct file_type file_types[FILE_KINDS] = {
@@ -28,6 +30,21 @@ const struct file_type *file_type_find(FdTypes type)
 {
 	for (size_t i = 0; i < FILE_KINDS; i++)
 		if (file_types[i].fd_type == type)
+			return &file_types[i];
+	return NULL;
+}
+
+/**
+ * file_type_ext - the row of a kind that the image format has no type for
+ * @kind: its name in the image, or NULL
+ *
+ * Return: the row, or NULL.
+ */
+const struct file_type *file_type_ext(const char *kind)
+{
+	for (size_t i = 0; i < FILE_KINDS; i++)
+		if (kind && file_types[i].fd_type == FD_TYPES__EXT &&
+		    !strcmp(file_types[i].name, kind))
 			return &file_types[i];
 	return NULL;
 }

@@ -118,7 +118,7 @@ def add(name, fd):
         fds.append((fd, name))
 params = ctypes.create_string_buffer(200)
 add("io_uring", libc.syscall(425, 4, params))
-add("userfaultfd", libc.syscall(323, 1 | 0o2000000))
+add("landlock", libc.syscall(444, (ctypes.c_uint64 * 1)(1), 8, 0))
 attr = ctypes.create_string_buffer(struct.pack("IIQ", 1, 112, 1) + bytes(96))  # a software clock
 add("perf", libc.syscall(298, attr, 0, -1, -1, 0))
 for dev in ("/dev/fuse", "/dev/kmsg"):

@@ -42,7 +42,9 @@ START_TEST(message)
 
 	ck_assert_ptr_nonnull(t->name);
 	ck_assert_ptr_nonnull(t->msg);
-	ck_assert_ptr_eq(file_type_find(t->fd_type), t);
+	ck_assert_ptr_eq(t->fd_type == FD_TYPES__EXT ? file_type_ext(t->name)
+						     : file_type_find(t->fd_type),
+			 t);
 	for (unsigned i = 0; i < file_entry__descriptor.n_fields; i++)
 		if (file_entry__descriptor.fields[i].offset == t->field)
 			f = &file_entry__descriptor.fields[i];
