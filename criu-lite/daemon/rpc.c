@@ -53,24 +53,6 @@ bool rpc_is_quick(const CriuReq *req)
 	       req->type == CRIU_REQ_TYPE__NOTIFY || req->type > CRIU_REQ_TYPE__SINGLE_PRE_DUMP;
 }
 
-static int do_nothing(struct rpc_work *w)
-{
-	return fail(w->report, "rpc-request", 0, "a request of type %d asks for nothing",
-		    w->call->req ? (int)w->call->req->type : -1);
-}
-
-static int do_version(struct rpc_work *w)
-{
-	CriuVersion *v = arena_new_of(w->arena, CriuVersion);
-
-	criu_version__init(v);
-	v->major_number = w->host->major;
-	v->minor_number = w->host->minor;
-	v->name = arena_strdup(w->arena, w->host->name);
-	w->resp->version = v;
-	return 0;
-}
-
 static bool probed(const char *name)
 {
 	const struct probe *p = probe_find(name);
@@ -159,18 +141,16 @@ static int do_cpuinfo_check(struct rpc_work *w)
 	return rpc_do_command(w, "cpuinfo", "check");
 }
 
+/* Those that are not quick. */
 static int (*const types[])(struct rpc_work *w) = {
-	[CRIU_REQ_TYPE__EMPTY] = do_nothing,
 	[CRIU_REQ_TYPE__DUMP] = do_dump,
 	[CRIU_REQ_TYPE__RESTORE] = do_restore,
 	[CRIU_REQ_TYPE__CHECK] = do_check,
 	[CRIU_REQ_TYPE__PRE_DUMP] = do_pre_dump,
 	[CRIU_REQ_TYPE__PAGE_SERVER] = do_page_server,
-	[CRIU_REQ_TYPE__NOTIFY] = do_nothing,
 	[CRIU_REQ_TYPE__CPUINFO_DUMP] = do_cpuinfo_dump,
 	[CRIU_REQ_TYPE__CPUINFO_CHECK] = do_cpuinfo_check,
 	[CRIU_REQ_TYPE__FEATURE_CHECK] = do_features,
-	[CRIU_REQ_TYPE__VERSION] = do_version,
 	[CRIU_REQ_TYPE__WAIT_PID] = do_wait,
 	[CRIU_REQ_TYPE__PAGE_SERVER_CHLD] = do_page_server,
 	[CRIU_REQ_TYPE__SINGLE_PRE_DUMP] = do_pre_dump,
@@ -215,14 +195,33 @@ static int answer(struct rpc_work *w, int ret)
 	return w->call->reply(w->call->arg, buf, len);
 }
 
-/**
- * rpc_dispatch - serve one request
- * @host: does the work
- * @call: the request; unless it is quick, its caller's credentials are taken on
- *
- * Return: what the carrier's reply() has returned.
- */
-int rpc_dispatch(const struct rpc_host *host, const struct rpc_call *call)
+/* Without a report or memory: the loop that does it serves everybody. */
+static int answer_quick(const struct rpc_host *host, const struct rpc_call *call)
+{
+	CriuResp resp = CRIU_RESP__INIT;
+	CriuVersion v = CRIU_VERSION__INIT;
+	unsigned char buf[512];
+	char text[80];
+
+	resp.type = CRIU_REQ_TYPE__EMPTY;
+	if (call->req && call->req->type == CRIU_REQ_TYPE__VERSION) {
+		resp.type = CRIU_REQ_TYPE__VERSION;
+		resp.success = 1;
+		resp.version = &v;
+		v.major_number = host->major;
+		v.minor_number = host->minor;
+		v.name = (char *)host->name;
+	} else {
+		snprintf(text, sizeof(text), "a request of type %d asks for nothing [rpc-request]",
+			 call->req ? (int)call->req->type : -1);
+		resp.cr_errmsg = text;
+	}
+	if (criu_resp__get_packed_size(&resp) > sizeof(buf))
+		return -EMSGSIZE;
+	return call->reply(call->arg, buf, criu_resp__pack(&resp, buf));
+}
+
+static int serve(const struct rpc_host *host, const struct rpc_call *call)
 {
 	CriuResp resp = CRIU_RESP__INIT;
 	struct rpc_work w = {
@@ -233,13 +232,11 @@ int rpc_dispatch(const struct rpc_host *host, const struct rpc_call *call)
 		.job = { .images_fd = -1, .work_fd = -1 },
 		.resp = &resp,
 	};
-	bool known = call->req && call->req->type <= CRIU_REQ_TYPE__SINGLE_PRE_DUMP;
 	int ret;
 
 	report_log_to(w.report, -1, LOG_MSG);
-	resp.type = known && call->req->type != CRIU_REQ_TYPE__NOTIFY ? call->req->type
-								      : CRIU_REQ_TYPE__EMPTY;
-	ret = known ? types[call->req->type](&w) : do_nothing(&w);
+	resp.type = call->req->type;
+	ret = types[call->req->type](&w);
 	if (ret < 0 && !report_count(w.report))
 		fail(w.report, "internal", -ret, "request of type %d", resp.type);
 	ret = answer(&w, ret);
@@ -248,6 +245,18 @@ int rpc_dispatch(const struct rpc_host *host, const struct rpc_call *call)
 	report_free(w.report);
 	arena_free(w.arena);
 	return ret;
+}
+
+/**
+ * rpc_dispatch - serve one request
+ * @host: does the work
+ * @call: the request; unless it is quick, its caller's credentials are taken on
+ *
+ * Return: what the carrier's reply() has returned.
+ */
+int rpc_dispatch(const struct rpc_host *host, const struct rpc_call *call)
+{
+	return rpc_is_quick(call->req) ? answer_quick(host, call) : serve(host, call);
 }
 
 /**

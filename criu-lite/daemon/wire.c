@@ -24,14 +24,14 @@
  */
 struct wire_request *wire_recv(int sock, int flags, int *err)
 {
-	unsigned char *buf = malloc(RPC_MESSAGE_MAX);
+	ssize_t size = recv(sock, NULL, 0, flags | MSG_PEEK | MSG_TRUNC);
 	struct wire_request *m = calloc(1, sizeof(*m));
-	size_t len = 0;
+	size_t room = size < 0 || size > RPC_MESSAGE_MAX ? 1 : (size_t)size + 1, len = 0;
+	unsigned char *buf = malloc(room);
 	int ret = -ENOMEM;
 
 	if (buf && m)
-		ret = fd_recv_msg(sock, buf, RPC_MESSAGE_MAX, &len, m->fds, RPC_FDS_MAX, &m->nr_fds,
-				  flags);
+		ret = fd_recv_msg(sock, buf, room, &len, m->fds, RPC_FDS_MAX, &m->nr_fds, flags);
 	if (!ret) {
 		m->req = rpc_parse(buf, len);
 	} else if (ret != -EMSGSIZE) {
