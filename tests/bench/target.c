@@ -178,7 +178,7 @@ static bool add_locks(unsigned int n, const char *path)
 		fd = open(name, O_RDWR | O_CREAT, 0600);
 		for (unsigned int k = 0; fd >= 0 && k < n / LOCKED_FILES; k++) {
 			struct flock l = { .l_type = k % 2 ? F_RDLCK : F_WRLCK,
-					   .l_start = 20l * k,
+					   .l_start = 20L * k,
 					   .l_len = 10 };
 
 			if (fcntl(fd, cmd, &l) < 0)
@@ -365,10 +365,15 @@ static void late(int sig)
 	kill(child, SIGKILL);
 }
 
+static uint64_t time_ns(const struct timeval *t)
+{
+	return (uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_usec * 1000u;
+}
+
 static int run(unsigned int seconds, char **argv)
 {
 	struct rusage ru;
-	uint64_t start = now(), end;
+	uint64_t start = now(), end, cpu;
 	int status;
 
 	child = fork();
@@ -382,11 +387,11 @@ static int run(unsigned int seconds, char **argv)
 		if (errno != EINTR)
 			return 1;
 	end = now();
+	cpu = time_ns(&ru.ru_utime) + time_ns(&ru.ru_stime);
 	dprintf(3, "%d %llu %llu %ld %llu\n",
 		WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
 		(unsigned long long)start, (unsigned long long)end, ru.ru_maxrss,
-		(unsigned long long)((ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1000000000l +
-				     (ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) * 1000l));
+		(unsigned long long)cpu);
 	return 0;
 }
 

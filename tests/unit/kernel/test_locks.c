@@ -116,7 +116,7 @@ START_TEST(own_list)
 
 	ck_assert_int_eq(fstat(fd, &st), 0);
 	for (int i = 0; i < 300; i++) {
-		struct flock range = { .l_type = F_WRLCK, .l_start = 20l * i, .l_len = 10 };
+		struct flock range = { .l_type = F_WRLCK, .l_start = 20L * i, .l_len = 10 };
 
 		ck_assert_int_eq(fcntl(fd, F_SETLK, &range), 0);
 	}
