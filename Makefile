@@ -11,7 +11,7 @@ Q      := $(if $(V),,@)
 PKGS   := libprotobuf-c libnl-3.0 json-c libxxhash libcap smartcols libelf uuid
 DEBS   := gcc make pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-c-dev libnl-3-dev check \
           libjson-c-dev libxxhash-dev libcap-dev libsmartcols-dev libelf-dev zlib1g-dev uuid-dev
-TESTDEBS := python3 perl redis-server sqlite3 criu python3-protobuf util-linux procps nginx golang-go tmux vim less
+TESTDEBS := python3 perl redis-server sqlite3 criu python3-protobuf runc util-linux procps nginx golang-go tmux vim less
 LINTDEBS := clang clang-tidy clang-format cppcheck libclang-rt-14-dev
 
 CFLAGS ?= -O2 -g
@@ -187,6 +187,8 @@ lint:
 
 install: all $(LIBRARIES:%=install-%) install-libcriu
 	install -D -m 755 $(BUILD)/criu-lite $(DESTDIR)$(PREFIX)/sbin/criu-lite
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system docs/criu-lite.socket docs/criu-lite.service
+	sed -i 's|/usr/local/sbin|$(PREFIX)/sbin|' $(DESTDIR)$(PREFIX)/lib/systemd/system/criu-lite.service
 	$(foreach s,1 3 8,$(if $(wildcard docs/*.$(s)),install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$(s) $(wildcard docs/*.$(s));))
 
 clean:

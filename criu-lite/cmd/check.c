@@ -83,7 +83,7 @@ int cmd_check(struct cmd *c)
 			lacking = ret;
 	}
 	json_object_object_add(c->stats, "probes", list);
-	if (!c->o->json)
+	if (!c->o->json && !c->job)
 		puts(missing   ? "Does not look good."
 		     : lacking ? "Looks good but some features are missing."
 			       : "Looks good.");

@@ -62,7 +62,7 @@ static void add(struct cmd *c, const char *name, uint64_t value)
 
 static void show(const struct cmd *c)
 {
-	if (!c->o->display_stats || c->o->json)
+	if (!c->o->display_stats || c->o->json || c->job)
 		return;
 	printf("Displaying %s stats:\n", verb_name(c->o->verb));
 	json_object_object_foreach(c->stats, name, value)

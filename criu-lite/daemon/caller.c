@@ -112,11 +112,14 @@ static const char *confinement(int proc, const struct proc_status *theirs)
 	return filtered ? "seccomp filters" : NULL;
 }
 
-/*
- * What /proc knows of it. Signal 0 through the pidfd at the end: all this was
- * read of the process that has connected, and not of another of that pid.
+/**
+ * caller_look - fill in what /proc knows of a caller
+ * @c: pid, pidfd and uid are set by who carries the request
+ *
+ * Signal 0 through the pidfd comes last: all this was read of the process that
+ * it stands for, and not of another of that pid.
  */
-static void look_at(struct rpc_caller *c)
+void caller_look(struct rpc_caller *c)
 {
 	cleanup_close int proc = proc_open(c->pid);
 	struct proc_status s = { 0 };
@@ -188,7 +191,7 @@ int caller_of_socket(int sock, struct rpc_caller *out)
 		return ret;
 	}
 	peer_pidfd(sock, out);
-	look_at(out);
+	caller_look(out);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "daemon/rpc.h"
 
 int caller_of_socket(int sock, struct rpc_caller *out);
+void caller_look(struct rpc_caller *c);
 void caller_of_parent(int sock, struct rpc_caller *out);
 void caller_free(struct rpc_caller *c);
 

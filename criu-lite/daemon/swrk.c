@@ -1,7 +1,8 @@
 /*
  * swrk - the service for one caller: the program that has started us, over the
  * socket that it has left open. Requests are done in this very process, so that
- * a restored tree can be a child of the caller.
+ * a restored tree can be a child of the caller. The descriptors that we were
+ * started with stay as they are: the tree may be to inherit any of them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -57,8 +58,7 @@ static int serve_one(int *sock, const struct rpc_host *host, const struct rpc_ca
  */
 int swrk_run(int sock, const struct rpc_host *host, struct report *r)
 {
-	cleanup_close int own = fcntl(sock, F_DUPFD_CLOEXEC, 3),
-			  null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	cleanup_close int own = fcntl(sock, F_DUPFD_CLOEXEC, 3);
 	struct rpc_caller caller;
 	int ret, type;
 	socklen_t len = sizeof(type);
@@ -69,9 +69,6 @@ int swrk_run(int sock, const struct rpc_host *host, struct report *r)
 		return fail(r, "swrk-socket", EPROTOTYPE,
 			    "descriptor %d is no SOCK_SEQPACKET socket", sock);
 	close(sock);
-	/* What commands print is not for the caller's standard output. */
-	if (null >= 0)
-		dup2(null, STDOUT_FILENO);
 	caller_of_parent(own, &caller);
 	do
 		ret = serve_one(&own, host, &caller);

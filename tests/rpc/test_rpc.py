@@ -195,6 +195,29 @@ def test_status_fd():
     assert os.read(r, 10) == b"\0"
 
 
+def test_inherited_standard_output():
+    """The restored process writes where the standard output of swrk goes."""
+    r, w = os.pipe()
+    r2, w2 = os.pipe()
+    p = subprocess.Popen([shutil.which("perl"), "-e", "$| = 1; while (1) { print 'x'; select(undef, undef, undef, 0.01) }"],
+                         stdin=subprocess.DEVNULL, stdout=w, stderr=subprocess.DEVNULL, start_new_session=True)
+    started.append(p.pid)
+    key, fd = os.readlink("/proc/self/fd/%d" % w), images_fd()
+    os.close(w)
+    assert os.read(r, 1) == b"x"
+    with swrk() as c:
+        good(c.ask(request(rpc.DUMP, fd, pid=p.pid)), fd)
+    p.wait()
+    with swrk(stdout=w2) as c:
+        good(c.ask(rpc.criu_req(type=rpc.CHECK, keep_open=True)))
+        q = request(rpc.RESTORE, fd)
+        q.opts.inherit_fd.add(key=key, fd=1)
+        good(c.ask(q), fd)
+    os.close(w2)
+    assert set(os.read(r2, 100)) == set(b"x"), "something else was printed there"
+    os.close(r2)
+
+
 def test_swrk_without_socket():
     assert "swrk-socket" in cl("swrk", "77", ok=False).stderr
     assert "swrk-socket" in cl("swrk", "0", ok=False).stderr

@@ -286,7 +286,8 @@ static unsigned rnd(unsigned below)
 /* Bits, bytes and lengths of a request changed. Each is answered; the sanitizers see the rest. */
 START_TEST(test_mutated)
 {
-	unsigned long n = getenv("RPC_FUZZ") ? strtoul(getenv("RPC_FUZZ"), NULL, 10) : 20000;
+	const char *count = getenv("RPC_FUZZ");
+	unsigned long n = count ? strtoul(count, NULL, 10) : getenv("FULL") ? 1000000 : 20000;
 	unsigned char seed[2048], m[4096];
 	InheritFd inherit = INHERIT_FD__INIT, *inherits = &inherit;
 	char *list[] = { "net", "x" };
