@@ -22,6 +22,7 @@
 #include "base/fd.h"
 #include "dump/files_sock.h"
 #include "dump/guardian.h"
+#include "lib/fdcontrol.h"
 #include "lib/fdpass.h"
 #include "proto/sk-packet.pb-c.h"
 
@@ -73,27 +74,6 @@ static void look_close(struct look *l)
 	l->nr_fds = 0;
 }
 
-static void take_control(struct look *l, struct msghdr *m)
-{
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		int pidfd;
-
-		if (c->cmsg_level != SOL_SOCKET)
-			continue;
-		if (c->cmsg_type == SCM_RIGHTS && l->nr_fds + n <= FD_MSG_MAX) {
-			memcpy(l->fds + l->nr_fds, CMSG_DATA(c), n * sizeof(int));
-			l->nr_fds += n;
-		} else if (c->cmsg_type == SCM_CREDENTIALS) {
-			memcpy(&l->cred, CMSG_DATA(c), sizeof(l->cred));
-			l->has_cred = true;
-		} else if (c->cmsg_type == SCM_PIDFD) {
-			memcpy(&pidfd, CMSG_DATA(c), sizeof(pidfd));
-			close_owned(&pidfd);
-		}
-	}
-}
-
 /* What a read of @len bytes would give. 0 or -errno; a truncated datagram says its full length. */
 static int look(int fd, void *buf, size_t len, struct look *l)
 {
@@ -105,6 +85,7 @@ static int look(int fd, void *buf, size_t len, struct look *l)
 			    .msg_iovlen = 1,
 			    .msg_control = control,
 			    .msg_controllen = sizeof(control) };
+	struct fd_sender from;
 
 	l->nr_fds = 0;
 	l->has_cred = false;
@@ -112,7 +93,9 @@ static int look(int fd, void *buf, size_t len, struct look *l)
 	if (l->n < 0)
 		return -errno;
 	l->from_len = m.msg_namelen;
-	take_control(l, &m);
+	fd_control_take(&m, l->fds, FD_MSG_MAX, &l->nr_fds);
+	l->has_cred = fd_control_sender(&m, &from);
+	l->cred = (struct ucred){ from.pid, from.uid, from.gid };
 	if (!(m.msg_flags & MSG_CTRUNC))
 		return 0;
 	look_close(l);

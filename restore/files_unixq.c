@@ -11,6 +11,7 @@
 #include <sys/un.h>
 
 #include "base/fd.h"
+#include "lib/fdcontrol.h"
 #include "lib/fdpass.h"
 #include "proto/sk-packet.pb-c.h"
 
@@ -137,21 +138,16 @@ struct sending {
 
 static size_t put_control(void *control, const struct sending *s)
 {
-	struct cmsghdr *c = control;
+	int fds[FD_MSG_MAX];
 	size_t len = 0;
 
-	if (s->k->nr_rights && !s->done) {
-		int *fds = (int *)CMSG_DATA(c);
-
-		len = CMSG_SPACE(s->k->nr_rights * sizeof(int));
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(s->k->nr_rights * sizeof(int));
+	if (!s->done) {
 		for (size_t i = 0; i < s->k->nr_rights; i++)
 			fds[i] = file_fd(s->k->rights[i]);
-		c = (struct cmsghdr *)((char *)control + len);
+		len = fd_control_put(control, fds, s->k->nr_rights);
 	}
 	if (s->k->cred) {
+		struct cmsghdr *c = (struct cmsghdr *)((char *)control + len);
 		struct ucred *u = (struct ucred *)CMSG_DATA(c);
 
 		c->cmsg_level = SOL_SOCKET;

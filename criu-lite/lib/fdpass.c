@@ -13,6 +13,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/fd.h"
+#include "lib/fdcontrol.h"
+
+/* Since Linux 6.5; not in every C library. */
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04
+#endif
+
 /* More than FD_MSG_MAX descriptors go in pieces of this size. */
 #define CHUNK 252
 
@@ -24,6 +32,20 @@ union control {
 	char buf[CMSG_SPACE(sizeof(int) * FD_MSG_MAX) + OTHER_CMSGS];
 };
 
+size_t fd_control_put(void *control, const int *fds, size_t n)
+{
+	struct cmsghdr *c = control;
+
+	if (!n)
+		return 0;
+	memset(control, 0, CMSG_SPACE(sizeof(int) * n));
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int) * n);
+	memcpy(CMSG_DATA(c), fds, sizeof(int) * n);
+	return CMSG_SPACE(sizeof(int) * n);
+}
+
 int fd_send_msg(int sock, const void *payload, size_t len, const int *fds, size_t n, int flags)
 {
 	union control ctl;
@@ -33,15 +55,8 @@ int fd_send_msg(int sock, const void *payload, size_t len, const int *fds, size_
 
 	if (!len || n > FD_MSG_MAX)
 		return -EINVAL;
-	if (n) {
-		memset(&ctl, 0, CMSG_SPACE(sizeof(int) * n));
-		m.msg_control = ctl.buf;
-		m.msg_controllen = CMSG_SPACE(sizeof(int) * n);
-		ctl.align.cmsg_level = SOL_SOCKET;
-		ctl.align.cmsg_type = SCM_RIGHTS;
-		ctl.align.cmsg_len = CMSG_LEN(sizeof(int) * n);
-		memcpy(CMSG_DATA(&ctl.align), fds, sizeof(int) * n);
-	}
+	m.msg_controllen = fd_control_put(ctl.buf, fds, n);
+	m.msg_control = n ? ctl.buf : NULL;
 	do {
 		sent = sendmsg(sock, &m, flags | MSG_NOSIGNAL);
 	} while (sent < 0 && errno == EINTR);
@@ -53,8 +68,19 @@ int fd_send_msg(int sock, const void *payload, size_t len, const int *fds, size_
 						 len - (size_t)sent, NULL, 0, flags);
 }
 
-/* Moves what a message carried to @fds; the surplus is closed. Returns how many it carried. */
-static size_t take_fds(struct msghdr *m, int *fds, size_t max, size_t *n)
+/* A socket may be set to add a descriptor of the sender: nobody here has asked for it. */
+static void close_pidfd(const struct cmsghdr *c)
+{
+	int fd = -1;
+
+	if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_PIDFD &&
+	    c->cmsg_len >= CMSG_LEN(sizeof(fd))) {
+		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+		close_owned(&fd);
+	}
+}
+
+size_t fd_control_take(struct msghdr *m, int *fds, size_t max, size_t *n)
 {
 	size_t carried = 0;
 
@@ -62,6 +88,7 @@ static size_t take_fds(struct msghdr *m, int *fds, size_t max, size_t *n)
 		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		const unsigned char *data = CMSG_DATA(c);
 
+		close_pidfd(c);
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
 		for (size_t i = 0; i < count; i++, carried++) {
@@ -77,8 +104,9 @@ static size_t take_fds(struct msghdr *m, int *fds, size_t max, size_t *n)
 	return carried;
 }
 
-static void read_sender(struct msghdr *m, struct fd_sender *from)
+bool fd_control_sender(struct msghdr *m, struct fd_sender *from)
 {
+	bool found = false;
 	struct ucred who;
 
 	*from = (struct fd_sender){ .pid = 0 };
@@ -88,7 +116,9 @@ static void read_sender(struct msghdr *m, struct fd_sender *from)
 			continue;
 		memcpy(&who, CMSG_DATA(c), sizeof(who));
 		*from = (struct fd_sender){ who.pid, who.uid, who.gid };
+		found = true;
 	}
+	return found;
 }
 
 int fd_recv_msg_from(int sock, void *payload, size_t size, size_t *len, int *fds, size_t max,
@@ -109,9 +139,9 @@ int fd_recv_msg_from(int sock, void *payload, size_t size, size_t *len, int *fds
 	} while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return -errno;
-	carried = take_fds(&m, fds, max, n);
+	carried = fd_control_take(&m, fds, max, n);
 	if (from)
-		read_sender(&m, from);
+		fd_control_sender(&m, from);
 	if (!got && !carried)
 		return -ECONNRESET;
 	if (m.msg_flags & MSG_CTRUNC)

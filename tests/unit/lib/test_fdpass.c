@@ -218,6 +218,26 @@ START_TEST(passcred)
 }
 END_TEST
 
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
+
+/* The kernel adds a descriptor of the sender, which nobody has asked for here. */
+START_TEST(passpidfd)
+{
+	int fds[253], one = 1;
+	size_t got;
+
+	connect_pair(SOCK_STREAM);
+	if (setsockopt(sk[1], SOL_SOCKET, SO_PASSPIDFD, &one, sizeof(one)) < 0)
+		return;
+	send_n(253);
+	ck_assert_int_eq(fd_get(sk[1], fds, 253, NULL, &got), 0);
+	ck_assert_uint_eq(got, 253);
+	close_n(fds, got);
+}
+END_TEST
+
 START_TEST(not_blocking)
 {
 	int fds[20000 / 10], st;
@@ -285,6 +305,7 @@ int main(void)
 	tcase_add_test(t, wrong_sockets);
 	tcase_add_test(t, labels);
 	tcase_add_test(t, passcred);
+	tcase_add_test(t, passpidfd);
 	tcase_add_test(t, not_blocking);
 	tcase_add_test(t, no_growth);
 	suite_add_tcase(s, t);
