@@ -264,12 +264,12 @@ int unix_address(struct file_desc *d, const struct file_desc *to, struct unix_ad
 }
 
 /**
- * unix_connect - connect a datagram socket to the name of another
+ * unix_connect - connect a socket to the name of another
  * @d: its description
- * @fd: the socket
+ * @fd: the socket; not blocking unless it is one of datagrams
  * @to: the other, bound
  *
- * Return: 0, or -1, recorded.
+ * Return: 0; 1: not yet; or -1, recorded.
  */
 int unix_connect(struct file_desc *d, int fd, const struct file_desc *to)
 {
@@ -277,10 +277,15 @@ int unix_connect(struct file_desc *d, int fd, const struct file_desc *to)
 	struct unix_address a = { .dir = -1 };
 	int ret = unix_address(d, to, &a);
 
-	if (!ret && connect(fd, (struct sockaddr *)&a.addr, a.len) < 0)
-		ret = file_fail(d, errno, "connect to %s %u (%.*s)",
-				e->uflags & UNIX_OUTSIDE ? "the socket outside that was" : "socket",
-				e->ino, (int)e->name.len, (const char *)e->name.data);
+	if (!ret && connect(fd, (struct sockaddr *)&a.addr, a.len) < 0) {
+		if (errno == EAGAIN)
+			ret = 1;
+		else
+			ret = file_fail(d, errno, "connect to %s %u (%.*s)",
+					e->uflags & UNIX_OUTSIDE ? "the socket outside that was"
+								 : "socket",
+					e->ino, (int)e->name.len, (const char *)e->name.data);
+	}
 	close_owned(&a.dir);
 	return ret;
 }

@@ -217,29 +217,79 @@ static bool is_door_session(const UnixSkEntry *e, const struct sockdiag_unix *pe
 		(peer && door_name_is_listener(peer->name, peer->name_len)));
 }
 
+/* What --external wants done with it, named by the inode of either end; NULL: nothing. */
+static const char *outside_policy(struct dump_ctx *ctx, const UnixSkEntry *e)
+{
+	const char *policy;
+	char what[32];
+
+	snprintf(what, sizeof(what), "unix[%u]", e->ino);
+	policy = outside_named(ctx, what);
+	if (policy)
+		return policy;
+	snprintf(what, sizeof(what), "unix[%u]", e->peer);
+	return outside_named(ctx, what);
+}
+
+static int apply_policy(struct dump_ctx *ctx, UnixSkEntry *e, const struct fd_info *fi,
+			const char *policy, bool named)
+{
+	e->has_outside = 1;
+	if (!*policy || !strcmp(policy, "closed")) {
+		e->outside = UNIX_OUTSIDE__OUTSIDE_CLOSED;
+		return 0;
+	}
+	if (!strcmp(policy, "inherit")) {
+		e->outside = UNIX_OUTSIDE__OUTSIDE_INHERIT;
+		return 0;
+	}
+	e->outside = UNIX_OUTSIDE__OUTSIDE_RECONNECT;
+	if (strcmp(policy, "reconnect") != 0)
+		return file_blocker(ctx, fi, "external-type", EINVAL,
+				    "--external unix[INO]:%s: it is closed, reconnect or inherit",
+				    policy);
+	if (!named)
+		return refuse_outside(
+			ctx, fi, e->ino, e->peer,
+			"which has no name to reconnect to; let it be closed or inherited");
+	if (e->n_queue && !(e->type == SOCK_DGRAM && e->name.len))
+		return refuse_outside(
+			ctx, fi, e->ino, e->peer,
+			"and has not read all that it has sent, which would be lost if it "
+			"were reconnected; let the program read it, or have it closed");
+	return 0;
+}
+
 /* The other end is outside of the tree. */
 static int finish_outside(struct dump_ctx *ctx, UnixSkEntry *e, const struct fd_info *fi)
 {
 	const struct sockdiag_unix *u = sockdiag_unix_by_ino(ctx->files->sockdiag, e->peer);
+	const char *policy = outside_policy(ctx, e);
 	bool named = u && u->name_len;
+	int ret = policy ? apply_policy(ctx, e, fi, policy, named) : 0;
 
-	if (is_door_session(e, u)) {
+	if (ret)
+		return ret;
+	if (!policy && is_door_session(e, u)) {
 		e->peer = 0;
 		return 0;
 	}
-	if (!ctx->opts->ext_unix_sk)
+	if (!policy && !ctx->opts->ext_unix_sk)
 		return refuse_outside(ctx, fi, e->ino, e->peer,
 				      named && e->type == SOCK_DGRAM
 					      ? "--ext-unix-sk has it connected to that name again"
 					      : "--external unix[INO] permits it, with INO that of "
 						"either end");
-	if (e->type != SOCK_DGRAM || !named)
+	if (!policy && (e->type != SOCK_DGRAM || !named))
 		return refuse_outside(
 			ctx, fi, e->ino, e->peer,
 			"it cannot be connected again as --ext-unix-sk does it, since "
-			"that is no datagram socket with a name; --external "
-			"unix[INO]:closed permits to leave it without a peer");
-	describe_outside(ctx, fi, u);
+			"that is no datagram socket with a name; --external unix[INO] "
+			"permits to leave it without a peer");
+	if (u)
+		describe_outside(ctx, fi, u);
+	else
+		e->peer = 0;
 	return 0;
 }
 

@@ -210,6 +210,27 @@ static int place_mate(struct pstree *t, struct file_desc *d, struct file_desc *p
 	return place_pair(t, d, peer);
 }
 
+/* The other end is outside of the tree: where the image does not say, as CRIU does it. */
+static int place_outside(struct pstree *t, struct file_desc *d, struct file_desc *peer)
+{
+	const UnixSkEntry *e = unix_entry(d);
+	bool named = e->type == SOCK_DGRAM && unix_entry(peer)->name.len;
+	UnixOutside how = e->has_outside ? e->outside
+			  : named        ? UNIX_OUTSIDE__OUTSIDE_RECONNECT
+					 : UNIX_OUTSIDE__OUTSIDE_CLOSED;
+
+	if (how == UNIX_OUTSIDE__OUTSIDE_CLOSED)
+		return place_pair(t, d, NULL);
+	if (how == UNIX_OUTSIDE__OUTSIDE_INHERIT) {
+		file_fail(d, ENOTCONN, "it is to be inherited: give --inherit-fd fd[N]:socket:[%u]",
+			  e->ino);
+		return -ENOTCONN;
+	}
+	unix_priv(d)->role = UNIX_SINGLE;
+	unix_priv(d)->to = peer;
+	return force_here(t, d, engine_master(d));
+}
+
 static int place_one(struct pstree *t, struct file_desc *d)
 {
 	const UnixSkEntry *e = unix_entry(d);
@@ -221,10 +242,11 @@ static int place_one(struct pstree *t, struct file_desc *d)
 		file_fail(d, ENOTCONN, "its peer, socket %u, is not in the image", e->peer);
 		return -ENOTCONN;
 	}
+	if (peer && !is_socket(peer))
+		return place_outside(t, d, peer);
 	if (peer && peer != d && unix_entry(peer)->peer == e->ino)
 		return place_pair(t, d, peer);
-	if (peer && e->type != SOCK_DGRAM && unix_entry(peer)->state == TCP_LISTEN &&
-	    is_socket(peer))
+	if (peer && e->type != SOCK_DGRAM && unix_entry(peer)->state == TCP_LISTEN)
 		return place_waiting(t, d, peer);
 	if (peer && !unix_entry(peer)->name.len)
 		return place_mate(t, d, peer);
