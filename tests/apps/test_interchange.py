@@ -55,4 +55,15 @@ def test_perl():
     exchange("perl")
 
 
+def test_sockets():
+    """Every kind of socket that both know."""
+    if not CRIU:
+        raise Skip("needs CRIU=PROGRAM, a CRIU 4.2")
+    ctypes.CDLL(None).mount(b"run", b"/run", b"tmpfs", 0, b"mode=755")
+    harness = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../types/test_types.py")
+    for words in (["--dumper", CRIU], ["--restorer", CRIU, "--no-state"]):
+        p = subprocess.run([harness, "--bin", CL, "--between", *words, "sock-exchange"], capture_output=True, text=True)
+        assert p.returncode == 0, "%s: %s" % (words[0], p.stdout + p.stderr)
+
+
 main()
