@@ -1,0 +1,127 @@
+#!/usr/bin/python3
+"""Unix sockets of several processes: files in flight that are opened late, and dumps killed while they look at queues."""
+from cl import *
+import random
+
+SO_PEEK_OFF, SO_PASSCRED = 42, 16
+PROG = os.path.join(DIR, "prog.py")
+
+# A pair across two tasks; a pipe end in its queue, opened after 900 files of another task.
+FLIGHT = '''
+import array, os, signal, socket, sys
+a, b = socket.socketpair()
+files = [os.dup(1) for _ in range(900)]
+r, w = os.pipe()
+a.send(b"data, ")
+a.sendmsg([b"and a pipe"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [r]))])
+pid = os.fork()
+if pid:
+    b.close()
+    os.close(w)
+else:
+    a.close()
+    for f in files:
+        os.close(f)
+os.close(r)
+def check(*_):
+    data, control, _, _ = b.recvmsg(100, 100, socket.MSG_DONTWAIT)
+    fds = array.array("i", control[0][2])
+    os.write(w, b"works")
+    print("OK" if (data, os.read(fds[0], 10)) == (b"data, and a pipe", b"works") else "BAD", flush=True)
+    b.sendmsg([b"back"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fds[0]]))])
+    print("OK" if b.getsockopt(1, 17, 12)[:4] == os.getppid().to_bytes(4, "little") else "BAD", flush=True)
+if not pid:
+    signal.signal(signal.SIGUSR1, check)
+print("READY", pid, flush=True)
+while True:
+    signal.pause()
+'''
+
+QUEUES = '''
+import array, os, signal, socket
+pairs = [socket.socketpair(socket.AF_UNIX, k) for k in (socket.SOCK_DGRAM, socket.SOCK_SEQPACKET, socket.SOCK_STREAM) * 30]
+for n, (a, b) in enumerate(pairs):
+    for i in range(5):
+        a.sendmsg([b"message %d" % i], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [n % 3]))])
+def check(*_):
+    for a, b in pairs:
+        for i in range(5):
+            got = b.recvmsg(9, 100, socket.MSG_PEEK | socket.MSG_DONTWAIT)[0]
+            got2, control, _, _ = b.recvmsg(9, 100, socket.MSG_DONTWAIT)
+            for fd in array.array("i", control[0][2]):
+                os.close(fd)
+            a.sendmsg([got2], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [1]))])
+            if got != got2 or got2 != b"message %d" % i:
+                print("BAD", got, got2, flush=True)
+    print("OK", flush=True)
+signal.signal(signal.SIGUSR1, check)
+print("READY", *(b.fileno() for a, b in pairs), flush=True)
+while True:
+    signal.pause()
+'''
+
+
+def begin(text):
+    with open(PROG, "w") as f:
+        f.write(text)
+    out = os.path.join(DIR, "out")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(out)
+    pid = start(["/usr/bin/python3", "-S", PROG])
+    until("READY", 20, lambda: "READY" in open(out).read())
+    time.sleep(0.05)
+    return pid, out
+
+
+def lines(out, word):
+    return open(out).read().count(word)
+
+
+def test_files_in_flight_every_time():
+    for n in range(count("FLIGHTS", 5, 100)):
+        pid, out = begin(FLIGHT)
+        child = [p for p in tree(pid) if p != pid][0]
+        cycle(pid)
+        os.kill(child, signal.SIGUSR1)
+        until("the data and the pipe, round %d" % n, 5, lambda: lines(out, "OK") == 2)
+        assert not lines(out, "BAD") and not lines(out, "Trace"), open(out).read()
+        stop_all()
+
+
+def option(pidfd, fd, name):
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    local = libc.syscall(438, pidfd, fd, 0)
+    val, size = ctypes.c_int(99), ctypes.c_uint(4)
+    libc.getsockopt(local, 1, name, ctypes.byref(val), ctypes.byref(size))
+    os.close(local)
+    return val.value
+
+
+def test_killed_while_it_looks_at_queues():
+    pid, out = begin(QUEUES)
+    fds = [int(w) for w in open(out).read().split()[1:]]
+    pidfd = os.pidfd_open(pid)
+    took = []
+    for _ in range(3):
+        t = time.monotonic()
+        dump(pid, images(), "-R")
+        took.append(time.monotonic() - t)
+    seed = int(os.environ.get("SEED", time.time()))
+    print("# killed at queues: SEED=%d" % seed)
+    rnd, left = random.Random(seed), lambda: [f for f in fds if option(pidfd, f, SO_PEEK_OFF) != -1 or option(pidfd, f, SO_PASSCRED)]
+    for n in range(count("KILLED_DUMPS", 30, 1000)):
+        p = subprocess.Popen([CL, "dump", "-t", str(pid), "-D", images(), "-o", "dump.log", "-R"], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(rnd.uniform(0, sorted(took)[1]))
+        p.kill()
+        p.wait()
+        until("all peek offsets to be as they were, round %d" % n, 1, lambda: not left())
+    before = lines(out, "OK")
+    os.kill(pid, signal.SIGUSR1)
+    until("the queues to be read", 10, lambda: lines(out, "OK") == before + 1)
+    assert not lines(out, "BAD") and not lines(out, "Trace"), open(out).read()[-2000:]
+    os.close(pidfd)
+
+
+main()
