@@ -69,7 +69,10 @@ def begin(text):
         os.unlink(out)
     pid = start(["/usr/bin/python3", "-S", PROG])
     until("READY", 20, lambda: "READY" in open(out).read())
-    time.sleep(0.05)
+    # A signal that comes before pause(2) would be found only when that returns.
+    for _ in range(2):
+        time.sleep(0.02)
+        until("all to sleep", 20, lambda: all(stat(p)["state"] == "S" for p in tree(pid)))
     return pid, out
 
 

@@ -47,6 +47,7 @@ class Outside:
         more = {} if fd is None else {"pass_fds": [fd]}
         self.pid = start(["/usr/bin/python3", "-S", PROG, DIR] + ([] if fd is None else [str(fd)]), **more)
         until("READY", 10, lambda: "READY" in open(self.out).read())
+        until("it to sleep", 10, lambda: stat(self.pid)["state"] == "S")
         self.near = None if fd is not None else self.stream.accept()[0]
         if self.near:
             self.near.settimeout(5)
