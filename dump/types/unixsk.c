@@ -89,7 +89,7 @@ static int dump_listener(struct dump_ctx *ctx, const struct fd_info *fi, UnixSkE
 {
 	e->backlog = u->wqueue;
 	e->n_waiting = u->nr_waiting;
-	e->waiting = (uint32_t *)u->waiting;
+	e->waiting = arena_memdup(ctx->arena, u->waiting, u->nr_waiting * sizeof(uint32_t));
 	for (size_t i = 0; i < u->nr_waiting; i++)
 		if (!u->waiting[i])
 			return file_blocker(ctx, fi, "unix-in-flight", EBUSY,
