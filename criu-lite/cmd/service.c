@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "cmd/cmd.h"
 
 /* The log goes to standard error unless -o says otherwise. */
@@ -37,6 +38,7 @@ static int open_log(struct cmd *c)
 int cmd_service(struct cmd *c)
 {
 	const struct options *o = c->o;
+	cleanup_close int start_dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	const struct service_opts opts = {
 		.address = o->address,
 		.pidfile = o->pidfile,
@@ -49,6 +51,7 @@ int cmd_service(struct cmd *c)
 		.nr_guards = o->guards.n,
 		.ready_fd = o->status_fd,
 		.argv = c->argv,
+		.start_dir = start_dir,
 	};
 	int ret = open_log(c);
 

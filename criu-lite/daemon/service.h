@@ -24,8 +24,9 @@ struct service_opts {
 	uint64_t memory_limit;              /* bytes of a request's own memory; 0: none */
 	const char *const *guards;          /* files on which record locks are mandatory */
 	size_t nr_guards;
-	int ready_fd; /* gets a zero byte, then is closed; or -1 */
-	char **argv;  /* the command line: its successor gets the same */
+	int ready_fd;  /* gets a zero byte, then is closed; or -1 */
+	char **argv;   /* the command line: its successor gets the same */
+	int start_dir; /* where it was given: relative paths in it count from there; or -1 */
 };
 
 int service_run(const struct service_opts *given, const struct rpc_host *host, struct report *r);

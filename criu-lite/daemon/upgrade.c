@@ -9,6 +9,7 @@
  * ends. If it does not, everything stays as it was.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,6 +77,7 @@ static void let_go(struct server *s)
 
 static int start(struct server *s, struct fd_upgrade *u, const char *path)
 {
+	cleanup_close int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	const char *argv[ARGS_MAX + 1] = { path };
 	char state[64];
 	struct fd_upgrade_opts o = { .argv = argv, .timeout_ms = TIME_MS, .state = state };
@@ -84,12 +86,16 @@ static int start(struct server *s, struct fd_upgrade *u, const char *path)
 
 	for (size_t i = 1; i < ARGS_MAX && s->o->argv[i]; i++)
 		argv[i] = s->o->argv[i];
+	if (s->o->start_dir >= 0 && fchdir(s->o->start_dir) < 0)
+		log_warn(s->report, "the directory of the start is gone: %s", strerror(errno));
 	o.items = items;
 	o.len = (size_t)snprintf(state, sizeof(state), STATE " %d", s->own_address);
 	ret = items ? fd_upgrade_start(u, &o) : -ENOMEM;
 	if (!ret)
 		ret = fd_upgrade_commit(u);
 	free(items);
+	if (here >= 0 && fchdir(here) < 0)
+		log_warn(s->report, "the work directory is gone: %s", strerror(errno));
 	return ret;
 }
 

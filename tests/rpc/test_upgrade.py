@@ -119,6 +119,29 @@ def test_idle_connections_go_along():
         assert os.path.exists(SOCK) and alive(pid)
 
 
+def test_relative_paths():
+    """They mean the same to the successor, and to its own."""
+    os.mkdir(DIR + "/sub")
+    p = subprocess.Popen([CL, "service", "-W", "sub", "--address", "sock", "--pidfile", "pid", "-o", "log"], cwd=DIR)
+
+    def now():
+        with contextlib.suppress(OSError, ValueError):
+            return int(open(DIR + "/sub/pid").read())
+        return 0
+    pid = until("the pidfile", 10, now)
+    assert pid == p.pid
+    for _ in range(2):
+        old = pid
+        os.kill(old, signal.SIGUSR2)
+        pid = until("the successor", 20, lambda: now() not in (0, old) and now())
+        with Client(connected(DIR + "/sub/sock")) as c:
+            good(c.ask(rpc.criu_req(type=rpc.VERSION)))
+    os.kill(pid, signal.SIGTERM)
+    until("its end", 10, lambda: not alive(pid))
+    p.wait(10)
+    assert os.listdir(DIR + "/sub") == ["log"], os.listdir(DIR + "/sub")
+
+
 def test_request_at_work_is_finished():
     """A dump waits for the consent of its caller while the service is followed twice."""
     with upgradable() as s:
