@@ -7,12 +7,26 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+
+#define GONE_MS 5000 /* that a killed process may take to be gone */
+
+/* Whoever sees us gone knows that it is, too. */
+static void end(pid_t whom)
+{
+	struct pollfd p = { .fd = (int)syscall(SYS_pidfd_open, whom, 0), .events = POLLIN };
+
+	kill(-whom, SIGKILL);
+	kill(whom, SIGKILL);
+	if (p.fd >= 0)
+		poll(&p, 1, GONE_MS);
+}
 
 static void keep(int pipe, const atomic_bool *stays) __attribute__((noreturn));
 static void keep(int pipe, const atomic_bool *stays)
@@ -35,10 +49,8 @@ static void keep(int pipe, const atomic_bool *stays)
 	}
 	if (stays && atomic_load(stays))
 		_exit(0);
-	if (whom > 0 && getsid(whom) == whom) {
-		kill(-whom, SIGKILL);
-		kill(whom, SIGKILL);
-	}
+	if (whom > 0 && getsid(whom) == whom)
+		end(whom);
 	_exit(0);
 }
 
