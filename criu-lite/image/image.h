@@ -42,6 +42,8 @@ struct image_reader;
 /* -ENOENT is not recorded. */
 int image_open(struct image_reader **out, struct image_dir *d, enum image_kind k, uint64_t id);
 /* 1: *m is the next message, from the arena, its enums known; 0: end; -errno recorded. */
+int image_unpack(struct image_reader *r, const ProtobufCMessageDescriptor *desc,
+		 const ProtobufCBinaryData *b, ProtobufCMessage **m);
 int image_get(struct image_reader *r, const ProtobufCMessageDescriptor *desc, ProtobufCMessage **m);
 int image_get_raw(struct image_reader *r, void *buf, size_t len);
 uint64_t image_rest(const struct image_reader *r); /* bytes not read yet */

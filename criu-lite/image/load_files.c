@@ -36,18 +36,29 @@ static const char *type_name(FdTypes type)
 	return v ? v->name : "unknown";
 }
 
-static int load_file(struct loader *l, const FileEntry *e)
+/* The typed message of an entry; NULL if it has none. */
+static int typed_message(struct image_reader *r, const struct file_type *type, const FileEntry *e,
+			 ProtobufCMessage **m)
 {
-	const struct file_type *type = e->type == FD_TYPES__EXT
-					       ? file_type_ext(e->ext ? e->ext->kind : NULL)
-					       : file_type_find(e->type);
+	if (type->fd_type == FD_TYPES__EXT)
+		return image_unpack(r, type->msg, &e->ext->message, m);
+	*m = *(ProtobufCMessage *const *)((const char *)e + type->field);
+	return 0;
+}
+
+static int load_file(struct loader *l, struct image_reader *r, const FileEntry *e)
+{
+	const struct file_type *type = file_type_find(e->type, e->ext ? e->ext->kind : NULL);
 	ProtobufCMessage *m;
+	int ret;
 
 	if (!type)
 		return fail(l->report, "image-unsupported-file", EOPNOTSUPP,
 			    "files.img: file %#x is of type %s (%d), which is not supported", e->id,
 			    type_name(e->type), (int)e->type);
-	m = *(ProtobufCMessage *const *)((const char *)e + type->field);
+	ret = typed_message(r, type, e, &m);
+	if (ret)
+		return ret;
 	if (!m || !same_id(m, e->id))
 		return fail(l->report, "image-file-id", EBADMSG,
 			    "files.img: file %#x has no %s of that id", e->id, type->name);
@@ -93,7 +104,7 @@ int load_files(struct loader *l)
 	if (ret)
 		return ret;
 	while ((ret = image_get(r, &file_entry__descriptor, &m)) > 0) {
-		ret = load_file(l, (const FileEntry *)m);
+		ret = load_file(l, r, (const FileEntry *)m);
 		if (ret == -EOPNOTSUPP)
 			unsupported = ret;
 		else if (ret)

@@ -225,6 +225,32 @@ static int check_value(struct image_reader *r, const ProtobufCFieldDescriptor *f
 }
 
 /**
+ * image_unpack - a message that is the content of a field
+ * @r: the image that the field came from
+ * @desc: its type
+ * @b: the field
+ * @m: the message, from the reader's arena; unchanged on failure
+ *
+ * Return: 0, or -EBADMSG, recorded.
+ */
+int image_unpack(struct image_reader *r, const ProtobufCMessageDescriptor *desc,
+		 const ProtobufCBinaryData *b, ProtobufCMessage **m)
+{
+	ProtobufCAllocator pb = { arena_pb_alloc, arena_pb_free, r->arena };
+	ProtobufCMessage *got = protobuf_c_message_unpack(desc, &pb, b->len, b->data);
+	int ret;
+
+	if (!got)
+		return fail(r->dir->report, "image-message", EBADMSG,
+			    "%s: no valid %s in the message before offset %llu", r->name,
+			    desc->name, (unsigned long long)r->off);
+	ret = check_message(r, got, r->off);
+	if (!ret)
+		*m = got;
+	return ret;
+}
+
+/**
  * image_get - the next message
  * @r: the reader
  * @desc: its type

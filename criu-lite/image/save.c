@@ -173,6 +173,41 @@ static int save_table(struct image_dir *d, const struct filedesc *fdt)
 	return ret ? ret : end;
 }
 
+static int put_file(struct image_writer *w, const struct file_desc *desc)
+{
+	const struct file_type *type = &file_types[desc->kind];
+	FileEntry e = FILE_ENTRY__INIT;
+
+	e.type = type->fd_type;
+	e.id = desc->id;
+	*(ProtobufCMessage **)((char *)&e + type->field) = desc->msg;
+	return image_put(w, &e.base);
+}
+
+/* A type that only we have: others see a file that somebody else is to bring. */
+static int put_own_file(struct image_writer *w, const struct file_desc *desc)
+{
+	ExtFileEntry ext = EXT_FILE_ENTRY__INIT;
+	FownEntry fown = FOWN_ENTRY__INIT;
+	FileEntry e = FILE_ENTRY__INIT;
+	int ret;
+
+	ext.id = e.id = desc->id;
+	ext.fown = &fown;
+	ext.kind = (char *)file_types[desc->kind].name;
+	ext.has_message = 1;
+	ext.message.len = protobuf_c_message_get_packed_size(desc->msg);
+	ext.message.data = malloc(ext.message.len + 1);
+	if (!ext.message.data)
+		return -ENOMEM;
+	protobuf_c_message_pack(desc->msg, ext.message.data);
+	e.type = FD_TYPES__EXT;
+	e.ext = &ext;
+	ret = image_put(w, &e.base);
+	free(ext.message.data);
+	return ret;
+}
+
 static int save_files(struct image_dir *d, const struct pstree *t)
 {
 	const struct file_desc *desc;
@@ -182,13 +217,8 @@ static int save_files(struct image_dir *d, const struct pstree *t)
 	if (ret)
 		return ret;
 	list_for_each(desc, &t->files.descs, list) {
-		const struct file_type *type = &file_types[desc->kind];
-		FileEntry e = FILE_ENTRY__INIT;
-
-		e.type = type->fd_type;
-		e.id = desc->id;
-		*(ProtobufCMessage **)((char *)&e + type->field) = desc->msg;
-		ret = image_put(w, &e.base);
+		ret = file_types[desc->kind].fd_type == FD_TYPES__EXT ? put_own_file(w, desc)
+								      : put_file(w, desc);
 		if (ret)
 			break;
 	}

@@ -33,12 +33,11 @@ struct file_type {
 	const char *name;
 	FdTypes fd_type;                       /* FileEntry.type */
 	const ProtobufCMessageDescriptor *msg; /* the typed message */
-	size_t field;                          /* offset of its pointer in FileEntry */
+	size_t field; /* offset of its pointer in FileEntry; of the wrapper's for FD_TYPES__EXT */
 };
 
 extern const struct file_type file_types[FILE_KINDS];
-const struct file_type *file_type_find(FdTypes type);
-const struct file_type *file_type_ext(const char *kind);
+const struct file_type *file_type_find(FdTypes type, const char *own);
 
 /* restore/: how a type comes back. Each restore/types/<type>.c defines <name>_desc_ops. */
 struct file_desc_ops {

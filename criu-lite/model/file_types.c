@@ -7,6 +7,12 @@
 
 #include "proto/fdinfo.pb-c.h"
 
+/* Messages of types that only we have are in no other one. */
+#define FILE_TYPE(n, type, member, message) \
+	extern const ProtobufCMessageDescriptor message##__descriptor;
+#include "model/file_types.def"
+#undef FILE_TYPE
+
 const struct file_type file_types[FILE_KINDS] = {
 #define FILE_TYPE(n, type, member, message)           \
 	[FILE_KIND_##n] = {                           \
@@ -22,29 +28,16 @@ const struct file_type file_types[FILE_KINDS] = {
 /**
  * file_type_find - the row of an image's type
  * @type: FileEntry.type, unchecked
+ * @own: for FD_TYPES__EXT, the name of a type that only we have; or NULL
  *
  * Return: the row, or NULL if that type is not supported. Its kind is its
  * distance from file_types.
  */
-const struct file_type *file_type_find(FdTypes type)
+const struct file_type *file_type_find(FdTypes type, const char *own)
 {
 	for (size_t i = 0; i < FILE_KINDS; i++)
-		if (file_types[i].fd_type == type)
-			return &file_types[i];
-	return NULL;
-}
-
-/**
- * file_type_ext - the row of a kind that the image format has no type for
- * @kind: its name in the image, or NULL
- *
- * Return: the row, or NULL.
- */
-const struct file_type *file_type_ext(const char *kind)
-{
-	for (size_t i = 0; i < FILE_KINDS; i++)
-		if (kind && file_types[i].fd_type == FD_TYPES__EXT &&
-		    !strcmp(file_types[i].name, kind))
+		if (file_types[i].fd_type == type &&
+		    (type != FD_TYPES__EXT || (own && !strcmp(own, file_types[i].name))))
 			return &file_types[i];
 	return NULL;
 }

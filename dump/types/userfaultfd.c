@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "kernel/smaps.h"
-#include "proto/ext-file.pb-c.h"
+#include "proto/userfaultfd.pb-c.h"
 
 static int userfaultfd_probe(const struct dump_ctx *ctx, const struct fd_info *fi)
 {
@@ -20,16 +20,11 @@ static int userfaultfd_probe(const struct dump_ctx *ctx, const struct fd_info *f
 
 static int userfaultfd_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
 {
-	ExtFileEntry *ext = (ExtFileEntry *)d->msg;
-	UserfaultfdEntry *e = arena_new_of(ctx->arena, UserfaultfdEntry);
+	UserfaultfdEntry *e = (UserfaultfdEntry *)d->msg;
 	const char *p = strstr(fi->fdinfo, "\nAPI:");
 
-	userfaultfd_entry__init(e);
-	ext->kind = arena_strdup(ctx->arena, "userfaultfd");
-	ext->userfaultfd = e;
 	if (!p || sscanf(p, "\nAPI: %*x:%x:", &e->features) != 1)
 		return file_blocker(ctx, fi, "file-info", EIO, "no features in fdinfo");
-	e->flags = fi->flags;
 	file_see(ctx, FILE_KIND_userfaultfd, 0, d);
 	return 0;
 }
@@ -71,7 +66,7 @@ static struct pstree_item *find_owner(struct dump_ctx *ctx, const struct file_de
 
 static int userfaultfd_finish(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
 {
-	UserfaultfdEntry *e = ((ExtFileEntry *)d->msg)->userfaultfd;
+	UserfaultfdEntry *e = (UserfaultfdEntry *)d->msg;
 	struct pstree_item *owner = find_owner(ctx, d);
 
 	if (!owner)

@@ -15,20 +15,20 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "proto/ext-file.pb-c.h"
+#include "proto/userfaultfd.pb-c.h"
 #include "restore/batch.h"
 
 #define AGREED (1u << 31) /* UFFDIO_API was called: kernel's own bit of its features */
 
 static const UserfaultfdEntry *entry(const struct file_desc *d)
 {
-	return ((const ExtFileEntry *)file_desc_entry(d))->userfaultfd;
+	return file_desc_entry(d);
 }
 
 static int userfaultfd_prepare(struct pstree *t, struct file_desc *d)
 {
 	const UserfaultfdEntry *e = entry(d);
-	struct pstree_item *owner = e ? pstree_find(t, (pid_t)e->pid) : NULL;
+	struct pstree_item *owner = pstree_find(t, (pid_t)e->pid);
 	struct fdinfo_list_entry *fle = owner ? engine_need(t, d, owner) : NULL;
 
 	if (!fle) {
@@ -60,7 +60,7 @@ static int userfaultfd_open(struct file_desc *d, int *new_fd)
 		return file_fail(d, errno, "userfaultfd()");
 	if (e->features & AGREED && ioctl(fd, UFFDIO_API, &api) < 0)
 		return file_fail(d, errno, "agree on features %#x", e->features);
-	if (file_params(d, fd, e->flags, ((const ExtFileEntry *)d->msg)->fown) < 0)
+	if (file_params(d, fd, e->flags, e->fown) < 0)
 		return -1;
 	*new_fd = take_fd(&fd);
 	return 0;

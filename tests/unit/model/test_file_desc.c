@@ -138,16 +138,19 @@ START_TEST(registry)
 		const struct file_type *ft = &file_types[i];
 		const ProtobufCFieldDescriptor *f = NULL;
 
-		ck_assert_ptr_eq(file_type_find(ft->fd_type), ft);
+		ck_assert_ptr_eq(file_type_find(ft->fd_type, ft->name), ft);
 		ck_assert_uint_lt(strlen(ft->name), 26);
 		for (unsigned k = 0; k < file_entry__descriptor.n_fields; k++)
 			if (file_entry__descriptor.fields[k].offset == ft->field)
 				f = &file_entry__descriptor.fields[k];
 		ck_assert_ptr_nonnull(f);
-		ck_assert_ptr_eq(f->descriptor, ft->msg);
+		if (ft->fd_type != FD_TYPES__EXT)
+			ck_assert_ptr_eq(f->descriptor, ft->msg);
 	}
-	ck_assert_ptr_null(file_type_find(FD_TYPES__UND));
-	ck_assert_ptr_null(file_type_find((FdTypes)12345));
+	ck_assert_ptr_null(file_type_find(FD_TYPES__UND, NULL));
+	ck_assert_ptr_null(file_type_find(FD_TYPES__EXT, NULL));
+	ck_assert_ptr_null(file_type_find(FD_TYPES__EXT, "nobody's"));
+	ck_assert_ptr_null(file_type_find((FdTypes)12345, NULL));
 }
 END_TEST
 
