@@ -6,6 +6,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/errors.h"
+#include "model/file_desc.h"
 
 static const char *class_text(enum error_class class)
 {
@@ -21,6 +22,20 @@ static const char *class_text(enum error_class class)
 		[CLASS_DIFFERS] = "verification",
 	};
 	return text[class];
+}
+
+/* The rows of the file types are all alike: one stands for them. */
+static const struct error_row any_type = {
+	.id = "file-TYPE",
+	.class = CLASS_HERE,
+	.cause = "an open file, of the type TYPE (file-reg, file-pipe, ...), could not be restored",
+	.cure = "put back what the line names, or see its errno",
+};
+
+static void explain_row(FILE *out, const struct error_row *row)
+{
+	fprintf(out, "\n## %s\n\nCause: %s.  \nCure: %s.  \nExit status: %d (%s)\n", row->id,
+		row->cause, row->cure, row->class, class_text(row->class));
 }
 
 /**
@@ -41,12 +56,9 @@ void explain_all(FILE *out)
 	      "with\n"
 	      "the number given below, that of its first cause.\n",
 	      out);
-	for (size_t i = 0; i < error_rows_nr; i++) {
-		const struct error_row *row = &error_rows[i];
-
-		fprintf(out, "\n## %s\n\nCause: %s.  \nCure: %s.  \nExit status: %d (%s)\n",
-			row->id, row->cause, row->cure, row->class, class_text(row->class));
-	}
+	for (size_t i = 0; i < error_rows_nr - FILE_KINDS; i++)
+		explain_row(out, &error_rows[i]);
+	explain_row(out, &any_type);
 }
 
 /**
