@@ -8,16 +8,19 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/fanotify.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
-#include <sys/pidfd.h>
-#include <sys/syscall.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "kernel/fhandle.h"
 #include "proto/fh.pb-c.h"
+#include "proto/inotify.pb-c.h"
 
 /**
  * notify_target - a path that leads to what is watched
@@ -91,6 +94,60 @@ static int empty_one(const struct file_desc *d)
 	return 0;
 }
 
+#define MAX_EVENTS "/proc/sys/fs/inotify/max_queued_events"
+
+static long max_events(void)
+{
+	cleanup_close int fd = open(MAX_EVENTS, O_RDONLY | O_CLOEXEC);
+	char buf[24] = "";
+
+	return fd >= 0 && read(fd, buf, sizeof(buf) - 1) > 0 ? strtol(buf, NULL, 10) : -1;
+}
+
+/* Takes all events but the last one out of a queue. */
+static int keep_last(int fd, long n)
+{
+	struct inotify_event buf[512];
+	const long room = sizeof(buf) / sizeof(*buf);
+
+	while (n > 0) {
+		ssize_t got = read(fd, buf, (size_t)(n < room ? n : room) * sizeof(*buf));
+
+		if (got <= 0)
+			return got < 0 ? -errno : -EIO;
+		n -= got / (ssize_t)sizeof(*buf);
+	}
+	return 0;
+}
+
+/*
+ * Events that nobody had read are gone, and the program must hear of that as
+ * the kernel says it: by IN_Q_OVERFLOW, which only a queue that is too full
+ * makes. So it is filled with events of a file of our own, and emptied again.
+ */
+static int tell_lost(struct file_desc *d)
+{
+	cleanup_close int fd = late_copy(d), own = memfd_create("events", MFD_CLOEXEC);
+	long max = max_events();
+	char path[32];
+	int wd, ret;
+
+	/* Too many to make: the log of the dump has it. */
+	if (max < 0 || max > 1 << 20)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", own);
+	wd = fd < 0 || own < 0 ? -1 : inotify_add_watch(fd, path, IN_ATTRIB | IN_MODIFY);
+	if (wd < 0)
+		return file_fail(d, errno, "watch a file of our own");
+	/* Neighbours that are equal become one. */
+	for (long i = 0; i <= max; i++)
+		if (i % 2 ? fchmod(own, 0600) < 0 : ftruncate(own, 0) < 0)
+			return file_fail(d, errno, "make events");
+	inotify_rm_watch(fd, wd);
+	ret = keep_last(fd, max);
+	return ret < 0 ? file_fail(d, -ret, "take the events of our own") : 0;
+}
+
 /**
  * file_queues_empty - close deleted files in the tool, and take what the restore itself has caused
  * out of the queues of events
@@ -113,5 +170,12 @@ int file_queues_empty(struct restore_ctx *ctx)
 		if (!ret && (d->kind == FILE_KIND_inotify || d->kind == FILE_KIND_fanotify) &&
 		    !list_empty(&d->fles))
 			ret = empty_one(d);
+	list_for_each(d, &ctx->tree->files.descs, list) {
+		const InotifyFileEntry *e = (const InotifyFileEntry *)d->msg;
+
+		if (!ret && d->kind == FILE_KIND_inotify && e->has_queued && e->queued &&
+		    !list_empty(&d->fles) && tell_lost(d) < 0)
+			ret = -EIO;
+	}
 	return ret;
 }

@@ -50,6 +50,7 @@ static const struct state_rule rules[] = {
 	ROW("timerfd_entry", "ticks", OMIT),
 	ROW("timerfd_entry", "expires", OMIT),
 	ROW("inotify_file_entry", "wd", SET),
+	ROW("inotify_file_entry", "queued", OMIT),
 	ROW("inotify_wd_entry", "mask", HEX),
 	ROW("inotify_wd_entry", "ignored_mask", HEX),
 	ROW("inotify_wd_entry", "i_ino", OMIT),

@@ -57,9 +57,14 @@ static int inotify_dump(struct dump_ctx *ctx, struct file_desc *d, const struct 
 	}
 	if (e->n_wd)
 		qsort(e->wd, e->n_wd, sizeof(*e->wd), by_wd);
-	if (!bad && ioctl(fi->local, FIONREAD, &queued) == 0 && queued)
+	if (bad || ioctl(fi->local, FIONREAD, &queued) < 0 || queued <= 0)
+		return bad;
+	e->has_queued = 1;
+	e->queued = (uint32_t)queued;
+	if (ctx->write)
 		log_warn(ctx->report,
-			 "pid %d fd %d: inotify events not read yet (%d bytes) are lost",
+			 "pid %d fd %d: inotify events not read yet (%d bytes) come back as "
+			 "IN_Q_OVERFLOW",
 			 fi->task->pid, fi->fd, queued);
 	return bad;
 }
