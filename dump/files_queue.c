@@ -208,7 +208,7 @@ static int next_chunk(struct queue *q)
 {
 	size_t want = q->total - q->len;
 	ssize_t before;
-	struct look l;
+	struct look l = { 0 };
 	int ret;
 
 	if (!want)

@@ -114,7 +114,7 @@ static void by_descriptor(struct guard_access *a, struct proc_text *t)
 		     a->nr == SYS_pwrite64;
 	char name[64];
 	long long pos;
-	int flags;
+	unsigned int flags;
 
 	snprintf(name, sizeof(name), "/proc/%d/fdinfo/%d", a->tid, (int)a->arg[0]);
 	if (proc_read(AT_FDCWD, name, t) || sscanf(t->p, "pos: %lld flags: %o", &pos, &flags) != 2)

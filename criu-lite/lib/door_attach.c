@@ -156,7 +156,7 @@ int fdetach(const char *path)
 	const struct door_hello h = { .op = DOOR_OP_DETACHED };
 	cleanup_close int handle = -1;
 	struct door_welcome w;
-	struct place p;
+	struct place p = { 0 };
 	int ret = door_check_range(path, 1);
 
 	if (!ret)

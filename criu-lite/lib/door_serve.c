@@ -178,12 +178,15 @@ static int take_fds(struct door_thread *t, unsigned int descs)
 		return EMFILE;
 	if (descs) {
 		int *fds = realloc(s->fds, descs * sizeof(int));
-		door_desc_t *all = realloc(t->descs, descs * sizeof(*all));
+		door_desc_t *all;
 
-		s->fds = fds ?: s->fds;
-		t->descs = all ?: t->descs;
-		if (!fds || !all)
+		if (!fds)
 			return EAGAIN;
+		s->fds = fds;
+		all = realloc(t->descs, descs * sizeof(*all));
+		if (!all)
+			return EAGAIN;
+		t->descs = all;
 		ret = door_desc_recv(s->sock, s->fds + s->nr_fds, descs - s->nr_fds, &n);
 		s->nr_fds += n;
 	}

@@ -126,10 +126,7 @@ int state_show_locks(struct json_object *state, struct json_object **rows)
 	*rows = json_object_new_array();
 	for (size_t i = 0; locks && i < json_object_array_length(locks); i++)
 		add_held(*rows, tasks, json_object_array_get_idx(locks, i));
-	json_object_object_foreach(tasks, pid, task)
-	{
-		add_waits(*rows, pid, task);
-	}
+	json_object_object_foreach(tasks, pid, task) if (task) add_waits(*rows, pid, task);
 	return 0;
 }
 
