@@ -166,6 +166,12 @@ def test_row_53_two_readers_one_of_whom_writes():
         g.end()
 
 
+def named(comm):
+    """The processes of that name."""
+    all = {int(d): stat(int(d)) for d in os.listdir("/proc") if d.isdigit()}
+    return [pid for pid, s in all.items() if s and s["comm"] == comm]
+
+
 def test_row_53_the_service_guards_and_so_does_its_successor():
     with Where() as w:
         sock = os.path.join(DIR, "sock")
@@ -176,17 +182,16 @@ def test_row_53_the_service_guards_and_so_does_its_successor():
         cycle(p.pid, "-l")
         enforced(w.path, p)
         # Its guard is killed: there is another.
-        guard = next(c for c in tree(pid) if stat(c)["comm"] == "criu-lite-locks")
+        guard, = named("criu-lite-locks")
         os.kill(guard, signal.SIGKILL)
-        until("another guard", 10, lambda: any(c != guard and stat(c) and stat(c)["comm"] == "criu-lite-locks" for c in tree(pid)))
+        until("another guard", 10, lambda: [g for g in named("criu-lite-locks") if g != guard])
         until("it to guard", 10, lambda: attempt(w.path, lambda fd: os.pread(fd, 1, 55)) == "EAGAIN")
         enforced(w.path, p)
         os.kill(pid, signal.SIGUSR2)
         read = lambda: attempt(w.path, lambda fd: os.pread(fd, 1, 55))
         while alive(pid):
             assert read() == "EAGAIN", "not for a moment"
-        new = next(int(d) for d in os.listdir("/proc") if d.isdigit() and stat(int(d)) and stat(int(d))["comm"].startswith("criu-lite") and
-                   "service" in open("/proc/%s/cmdline" % d).read() and stat(int(d))["comm"] != "criu-lite-locks")
+        new = until("the successor", 10, lambda: [p for p in named("criu-lite") if alive(p)])[0]
         started.append(new)
         enforced(w.path, p)
         os.kill(new, signal.SIGTERM)
