@@ -43,7 +43,8 @@ struct restore_shared {
 	atomic_uint files;   /* futex of the file engine: see engine_wait.c */
 	atomic_uint waiting; /* tasks asleep in the engine */
 	size_t nr_tasks, nr_fles, nr_fds;
-	atomic_uint *phase;    /* enum restore_phase by restore_task.index */
+	atomic_uint *phase; /* enum restore_phase by restore_task.index */
+	atomic_bool held;   /* the guardian has every connection, and they are out of repair mode */
 	atomic_bool own_table; /* connections are held back by a table that we have made */
 	atomic_bool thawed;    /* connections are out of repair mode, and still held back */
 	atomic_bool committed; /* the tree runs: nobody may undo the restore any more */
@@ -96,6 +97,7 @@ struct restore_ctx {
 	int was_subreaper;
 	bool bound; /* to fewer processors than there are */
 	pid_t guardian;
+	int ask; /* an event by which the guardian is asked to take the connections; or -1 */
 	unsigned long long since; /* nothing that we have made is older: ticks since boot */
 	uint64_t deadline_ns;     /* CLOCK_MONOTONIC; for waiting, not for moving pages */
 };

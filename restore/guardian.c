@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -63,18 +64,27 @@ void restore_end_task(const struct restore_ctx *ctx, const struct pstree_item *i
 
 static void guardian_main(struct restore_ctx *ctx, int tool_fd)
 {
-	struct pollfd p = { .fd = tool_fd, .events = POLLIN };
+	struct pollfd p[2] = { { .fd = 0, .events = POLLIN }, { .fd = 1, .events = POLLIN } };
+	int ask = ctx->ask < 0 ? -1 : fcntl(ctx->ask, F_DUPFD, 2);
 	sigset_t all;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	setsid();
 	prctl(PR_SET_NAME, "criu-lite-guard");
-	if (dup2(tool_fd, 0) == 0)
-		p.fd = 0;
-	close_range(p.fd ? (unsigned)p.fd + 1 : 1, ~0U, 0);
-	while (poll(&p, 1, -1) < 0 && errno == EINTR)
-		;
+	dup2(tool_fd, 0);
+	dup2(ask < 0 ? 0 : ask, 1);
+	if (ask < 0)
+		p[1].fd = -1;
+	close_range(2, ~0U, 0);
+	while (!p[0].revents) {
+		if (poll(p, 2, -1) < 0)
+			continue;
+		if (p[1].revents) {
+			p[1].fd = -1;
+			network_take(ctx);
+		}
+	}
 	if (atomic_load(&ctx->shared->committed)) {
 		network_rescue(ctx);
 		_exit(0);
@@ -110,6 +120,9 @@ int restore_guardian_start(struct restore_ctx *ctx)
 		return fail(ctx->report, "guardian", errno,
 			    "pidfd_open() for the guardian process");
 	ctx->since = start_time(ctx->tool);
+	ctx->ask = network_needed(ctx) ? eventfd(0, EFD_CLOEXEC) : -1;
+	if (network_needed(ctx) && ctx->ask < 0)
+		return fail(ctx->report, "guardian", errno, "eventfd() for the guardian process");
 	ctx->guardian = fork();
 	if (ctx->guardian == 0)
 		guardian_main(ctx, tool_fd);
@@ -142,5 +155,6 @@ void restore_guardian_stop(struct restore_ctx *ctx)
 	restore_guardian_end(ctx);
 	while (waitpid(ctx->guardian, NULL, 0) < 0 && errno == EINTR)
 		;
+	close_owned(&ctx->ask);
 	ctx->guardian = 0;
 }

@@ -1,12 +1,15 @@
 /*
  * network - no packet may reach a connection that is only half made. The table
  * that the dump has left goes on holding them back; where there is none, as on
- * another host, one is made in time. When the tree is complete and nobody may
- * undo it any more the table goes, and every socket leaves repair mode, asking
- * its peer for a sign of life. All that happens while the tasks stand still.
+ * another host, one is made in time. When the tree is complete every socket
+ * leaves repair mode, in which calls of the tasks would fail; then the tree
+ * outlives us and the restore is committed; then the table goes and the peers
+ * are asked for a sign of life.
  *
- * If the tool dies its guardian does the rest: before the commit a table of our
- * own goes, that of the dump stays; after it everything is let go.
+ * It is the guardian who takes the sockets out of repair mode, and keeps them:
+ * if the tool dies before the commit it puts them in again before the last of
+ * them is closed, so that the peers hear nothing. A table of our own goes then,
+ * that of the dump stays. After the commit the guardian does what is left.
  */
 #include "restore/network.h"
 
@@ -15,6 +18,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -24,8 +28,11 @@
 #include "kernel/nftrules.h"
 #include "model/tcp_conn.h"
 
+#define HOLD_WAIT_NS 10000000000ull
+
 struct restore_net {
 	struct file_desc **conns; /* with a stream: they are made in repair mode */
+	int *fds;                 /* the guardian's own descriptors of them */
 	size_t n;
 	bool locks; /* there is something to hold back, and we are to do so */
 	struct net_undo journal;
@@ -194,8 +201,8 @@ static void let_go(struct restore_ctx *ctx, const struct file_desc *d)
 		log_warn(ctx->report, "file %#x: its connection cannot be let go", d->id);
 		return;
 	}
-	/* A connection that has been waiting to be made was never held. */
-	ret = tcp_repair_is_on(fd) ? tcp_repair_off(fd, true) : 0;
+	/* Out of repair mode or not, this makes the kernel ask the peer. */
+	ret = tcp_repair_off(fd, true);
 	set_reuse(fd, e);
 	if (ret)
 		log_warn(ctx->report, "file %#x: its connection stays in repair mode: %s", d->id,
@@ -225,6 +232,67 @@ void network_freeze(struct restore_ctx *ctx)
 		if (fd >= 0)
 			tcp_repair_on(fd);
 	}
+}
+
+/**
+ * network_needed - are there connections?
+ * @ctx: the run, planned
+ *
+ * Return: true if so.
+ */
+bool network_needed(const struct restore_ctx *ctx)
+{
+	return ctx->net && ctx->net->n;
+}
+
+/**
+ * network_take - the guardian's part of network_hold()
+ * @ctx: the run, as the guardian has it
+ */
+void network_take(struct restore_ctx *ctx)
+{
+	struct restore_net *net = ctx->net;
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
+		lim.rlim_cur = lim.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &lim);
+	}
+	net->fds = arena_array(ctx->arena, int, net->n);
+	for (size_t i = 0; i < net->n; i++)
+		net->fds[i] = fetch(net->conns[i]);
+	for (size_t i = 0; i < net->n; i++) {
+		if (net->fds[i] < 0)
+			return;
+		if (tcp_repair_is_on(net->fds[i]))
+			tcp_repair_off(net->fds[i], false);
+		set_reuse(net->fds[i], file_desc_entry(net->conns[i]));
+	}
+	atomic_store(&ctx->shared->held, true);
+}
+
+/**
+ * network_hold - every connection out of repair mode, held by the guardian
+ * @ctx: the run; the tasks die with us, and connections are held back
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int network_hold(struct restore_ctx *ctx)
+{
+	const uint64_t one = 1, until = restore_now() + HOLD_WAIT_NS;
+
+	if (!network_needed(ctx))
+		return 0;
+	if (write_all(ctx->ask, &one, sizeof(one)) < 0)
+		return fail(ctx->report, "guardian", errno, "ask the guardian process");
+	while (!atomic_load(&ctx->shared->held)) {
+		if (restore_now() > until || restore_task_ended(ctx->guardian))
+			return fail(ctx->report, "guardian", ETIMEDOUT,
+				    "the guardian process does not take %zu connections",
+				    ctx->net->n);
+		usleep(20);
+	}
+	return 0;
 }
 
 /* CRIU's default method has made rules of iptables, two for each connection. */
@@ -281,6 +349,12 @@ void network_rescue(struct restore_ctx *ctx)
 	if (!ctx->net)
 		return;
 	ctx->net->journal.written = atomic_load(&ctx->shared->own_table);
+	for (size_t i = 0; ctx->net->fds && i < ctx->net->n; i++) {
+		if (!atomic_load(&ctx->shared->committed) && ctx->net->fds[i] >= 0)
+			tcp_repair_on(ctx->net->fds[i]);
+		close_owned(&ctx->net->fds[i]);
+	}
+	ctx->net->fds = NULL;
 	if (atomic_load(&ctx->shared->committed))
 		network_release(ctx);
 	else

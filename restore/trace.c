@@ -178,7 +178,9 @@ int restore_release(struct restore_ctx *ctx)
 	list_for_each(it, &ctx->tree->items, list)
 		if (item_alive(it))
 			queue_last(ctx, it);
-	ret = each_thread(ctx, outlive_us);
+	ret = network_hold(ctx);
+	if (ret >= 0)
+		ret = each_thread(ctx, outlive_us);
 	if (ret < 0)
 		return ret;
 	atomic_store(&ctx->shared->committed, true);

@@ -171,6 +171,44 @@ def test_killed_dumps():
     t.goes_on("after dump and restore")
 
 
+def test_killed_restores():
+    """The tree is back whole, or not at all: then its connections are held back as before, and the image is as good as new."""
+    t, rnd, d = Traffic(), instants("killed restores under traffic"), images()
+    more = ["--tcp-established", "--link-remap"]
+    table = lambda: subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout
+    dump(t.pid, d, *more)
+    begin = time.monotonic()
+    restore(d, *more)
+    limit, dead, back, dumped = time.monotonic() - begin, 0, 0, False
+    t.socks = t.sockets()
+    for tries in range(count("KILLED_RESTORES", 20, 200)):
+        if not dumped:
+            dump(t.pid, images(), *more)
+        until("the tree to go", 5, lambda: not stat(t.pid))
+        held, begin = table(), time.monotonic()
+        assert held.startswith("table inet CRIU-"), held
+        tool = launch("restore", "-D", d, "-d", "-o", "restore.log", *more)
+        status = kill_at(tool, begin, rnd.uniform(0, limit * 1.1))
+        until("the guardian to go", 5, lambda: not guardians())
+        when = "after killed restore %d, status %d" % (tries, status)
+        if stat(t.pid) and alive(t.pid):
+            back, dumped = back + 1, False
+            until("what was done to the network to be over %s: %s" % (when, table()), 1, lambda: not table() and not journals())
+            t.unlink()
+            t.socks = t.sockets()
+            assert not any(v[0] for v in t.socks.values()), when
+            t.goes_on(when)
+        else:
+            dead, dumped = dead + 1, True
+            until("the dead to go", 5, lambda: not stat(t.pid))
+            assert table() == held and not journals(), "%s: %s, %s" % (when, table(), journals())
+            t.rounds()
+    if dumped:
+        restore(d, *more)
+    t.goes_on("at the end")
+    print("# %d came back, %d did not" % (back, dead))
+
+
 def orphan(t, name):
     """A dump that dies together with its guardian while connections are held back."""
     script = os.path.join(DIR, name)
