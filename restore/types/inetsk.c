@@ -21,6 +21,10 @@
 struct port_users {
 	struct file_desc **d;
 	size_t n;
+	/* Connections come first: for a moment they would be in the way of a socket that listens.
+	 */
+	struct file_desc **conns;
+	size_t nr_conns;
 };
 
 struct inetsk_priv {
@@ -35,11 +39,15 @@ static void share_port(struct pstree *t, struct file_desc *d)
 	struct inetsk_priv *priv = file_desc_priv(d);
 	struct port_users *u = rfile_seen(t, FILE_KIND_inetsk, key);
 
-	if (!e->src_port || e->type == SOCK_RAW || tcp_has_stream(e))
+	if (!e->src_port || e->type == SOCK_RAW)
 		return;
 	if (!u) {
 		u = arena_new_of(t->arena, struct port_users);
 		rfile_see(t, FILE_KIND_inetsk, key, u);
+	}
+	if (tcp_has_stream(e)) {
+		arena_push(t->arena, u->conns, u->nr_conns) = d;
+		return;
 	}
 	arena_push(t->arena, u->d, u->n) = d;
 	priv->port = u;
@@ -176,10 +184,10 @@ static int set_reuse(struct file_desc *d, int fd, const SkOptsEntry *o)
 	return sock_set(d, fd, SOL_SOCKET, SO_REUSEPORT, o->so_reuseport, "SO_REUSEPORT");
 }
 
-static bool all_bound(const struct port_users *u)
+static bool all_open(struct file_desc **d, size_t n)
 {
-	for (size_t i = 0; i < u->n; i++)
-		if (!file_stage_reached(u->d[i], FLE_OPEN))
+	for (size_t i = 0; i < n; i++)
+		if (!file_stage_reached(d[i], FLE_OPEN))
 			return false;
 	return true;
 }
@@ -270,12 +278,14 @@ static int inetsk_open(struct file_desc *d, int *new_fd)
 	const InetSkEntry *e = file_desc_entry(d);
 
 	if (!priv->bound) {
+		if (priv->port && !all_open(priv->port->conns, priv->port->nr_conns))
+			return 1;
 		if (inetsk_make(d, new_fd) < 0)
 			return -1;
 		priv->bound = true;
 		return priv->port && priv->port->n > 1 ? 1 : 0;
 	}
-	if (!all_bound(priv->port))
+	if (!all_open(priv->port->d, priv->port->n))
 		return 1;
 	return set_reuse(d, file_fd(d), e->opts);
 }
