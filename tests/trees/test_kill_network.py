@@ -84,6 +84,7 @@ class Traffic:
 
     def sockets(self):
         """(repair mode, peek offset, SO_REUSEADDR) of every TCP socket of the server, asked of the socket itself."""
+        assert alive(self.pid), "the server is gone: " + text(DIR + "/server")[-500:]
         out, pidfd = {}, os.pidfd_open(self.pid)
         for fd in os.listdir("/proc/%d/fd" % self.pid):
             n = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, pidfd, int(fd), 0)
@@ -148,7 +149,9 @@ def test_killed_dumps():
             # The tree is an image now, or is about to be one.
             late += 1
             until("the guardian to go", 5, lambda: not guardians())
-            time.sleep(0.3)
+            # What it has killed may take a moment.
+            with contextlib.suppress(AssertionError):
+                until("", 1, lambda: status != -9 or not alive(t.pid))
             if status != -9 or not alive(t.pid):
                 until("the tree to go", 5, lambda: not stat(t.pid))
                 restore(d, "--tcp-established", "--link-remap")
@@ -159,7 +162,9 @@ def test_killed_dumps():
         else:
             done += 1
             locked += "connections" in text(d + "/dump.log")
-        when = "after kill %d at %.2f of %.2f ms" % (tries, at * 1000, limit * 1000)
+        when = "after kill %d at %.2f of %.2f ms, status %d%s" % (tries, at * 1000, limit * 1000, status,
+                                                                 ", an image" if os.path.exists(d + "/inventory.img") else "")
+        assert alive(t.pid), "%s: the server is gone: %s\n%s" % (when, text(DIR + "/server")[-500:], text(d + "/dump.log"))
         try:
             until("", 1, lambda: not t.left())
         except AssertionError:
