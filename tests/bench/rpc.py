@@ -97,8 +97,10 @@ def main():
         for n in range(a.n):
             for tool in tools:
                 empty, version = (rpc.criu_req(type=t).SerializeToString() for t in (rpc.EMPTY, rpc.VERSION))
-                add(tool, "empty, service", tool.by_service(empty), False)
+                # The first one wakes up a service that has slept while the other tool was at work.
+                add(tool, "version, first", tool.by_service(version))
                 add(tool, "version, service", tool.by_service(version))
+                add(tool, "empty, service", tool.by_service(empty), False)
                 add(tool, "empty, swrk", tool.by_swrk(empty), False)
                 add(tool, "version, swrk", tool.by_swrk(version))
                 for way, f in (("service", tool.by_service), ("swrk", tool.by_swrk)):
