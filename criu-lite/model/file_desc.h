@@ -82,7 +82,19 @@ struct file_desc {
 	struct file_desc_dump *dump; /* dump only */
 };
 
-/* fle.stage: moves forward only, through fle_set_stage() of restore/. */
+/*
+ * The state machine of an fle; docs/fle.svg is the picture. A stage moves
+ * forward only, through fle_set_stage() of restore/.
+ *
+ *   INITIALIZED  the slot is larval: a number that is planned
+ *   OPEN         the slot leads to the file, which may not be complete yet
+ *   RESTORED     the file is complete; the creator's reference is released
+ *
+ * A master, the first fle of its file, becomes OPEN when open() has given
+ * *new_fd and RESTORED when it has said 0. Its file goes to every slave, any
+ * other fle, as soon as the master is OPEN; a slave that gets it becomes OPEN
+ * and RESTORED at once. Types wait for stages of masters only.
+ */
 enum fle_stage { FLE_INITIALIZED, FLE_OPEN, FLE_RESTORED };
 
 struct fdinfo_list_entry {
