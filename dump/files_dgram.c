@@ -7,8 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/icmp.h>
-#include <linux/icmpv6.h>
+#include <linux/icmp.h> /* ICMP_FILTER: ICMPV6_FILTER is the same number */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
@@ -109,8 +108,7 @@ static void describe_filter(struct dump_ctx *ctx, const struct fd_info *fi, Inet
 	socklen_t len = v6 ? sizeof(words) : sizeof(words[0]);
 
 	if (e->proto != (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) ||
-	    getsockopt(fi->local, v6 ? IPPROTO_ICMPV6 : SOL_RAW, v6 ? ICMPV6_FILTER : ICMP_FILTER,
-		       words, &len) < 0)
+	    getsockopt(fi->local, v6 ? IPPROTO_ICMPV6 : SOL_RAW, ICMP_FILTER, words, &len) < 0)
 		return;
 	raw->n_icmpv_filter = len / sizeof(words[0]);
 	raw->icmpv_filter = arena_memdup(ctx->arena, words, len);

@@ -4,8 +4,7 @@
 #include "restore/files_dgram.h"
 
 #include <errno.h>
-#include <linux/icmp.h>
-#include <linux/icmpv6.h>
+#include <linux/icmp.h> /* ICMP_FILTER: ICMPV6_FILTER is the same number */
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -43,8 +42,8 @@ int raw_options(struct file_desc *d, int fd, const InetSkEntry *e)
 		return 0;
 	if (raw->n_icmpv_filter > 8)
 		return file_fail(d, EBADMSG, "an ICMP filter of %zu words", raw->n_icmpv_filter);
-	if (setsockopt(fd, v6 ? IPPROTO_ICMPV6 : SOL_RAW, v6 ? ICMPV6_FILTER : ICMP_FILTER,
-		       raw->icmpv_filter, (socklen_t)(raw->n_icmpv_filter * sizeof(uint32_t))) < 0)
+	if (setsockopt(fd, v6 ? IPPROTO_ICMPV6 : SOL_RAW, ICMP_FILTER, raw->icmpv_filter,
+		       (socklen_t)(raw->n_icmpv_filter * sizeof(uint32_t))) < 0)
 		return file_fail(d, errno, "its ICMP filter");
 	return 0;
 }

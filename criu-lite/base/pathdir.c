@@ -33,7 +33,7 @@ int path_dir_enter(struct path_dir *c, const char *path, const char **base)
 	int fd;
 
 	*base = path;
-	if (path[0] != '/' || !slash[1])
+	if (path[0] != '/' || !slash || !slash[1])
 		return AT_FDCWD;
 	if (c->fd < 0 || c->len != len || memcmp(c->name, path, len) != 0) {
 		name = strndup(path, len);

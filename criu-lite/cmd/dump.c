@@ -67,7 +67,7 @@ int cmd_dump(struct cmd *c)
 		.action = on_action,
 		.arg = &run,
 	};
-	struct tcp_rule *rules;
+	struct tcp_rule *rules = NULL;
 	int ret;
 
 	c->pid = opts.pid;
