@@ -145,7 +145,10 @@ TARGETS := $(patsubst %.c,$(BUILD)/%,$(filter-out $(UNIT),$(wildcard tests/*/*.c
 
 $(TARGETS): $(BUILD)/%: %.c
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -pthread -o $@ $<
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -pthread -o $@ $< $(TARGETLIBS)
+
+$(BUILD)/tests/trees/doors: TARGETLIBS = -Icriu-lite/lib $(BUILD)/lib/libdoor.a $(if $(SAN),-fsanitize=$(SAN))
+$(BUILD)/tests/trees/doors: $(BUILD)/lib/libdoor.a
 
 DPKG_MISSING = $(shell for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done)
 define install_debs
