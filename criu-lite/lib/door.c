@@ -298,25 +298,25 @@ static int create(struct door_server *s, const struct door *like, struct door **
 }
 
 /* The first threads: of the process once, of a private pool with every door. */
-static void first_threads(struct door_server *s, struct door *d, const door_info_t *info)
+static void first_threads(struct door_server *s, struct door *d)
 {
-	door_info_t copy = *info;
+	const bool private = d->attributes & DOOR_PRIVATE;
 	door_server_func_t *fn;
 	bool first;
 
 	pthread_mutex_lock(&s->lock);
 	fn = s->create;
-	first = !(info->di_attributes & DOOR_PRIVATE) && !s->first_made;
+	first = !private && !s->first_made;
 	if (first)
 		s->first_made = true;
 	pthread_mutex_unlock(&s->lock);
 	if (first)
 		fn(NULL);
-	else if (info->di_attributes & DOOR_PRIVATE)
-		fn(&copy);
+	else if (private)
+		fn(&d->info);
 }
 
-static int door_new(const struct door *like, door_info_t *info, struct door **out)
+static int door_new(const struct door *like, struct door **out)
 {
 	struct door_server *s = &door_server;
 	struct door *d = NULL;
@@ -331,7 +331,7 @@ static int door_new(const struct door *like, door_info_t *info, struct door **ou
 	if (!ret)
 		ret = create(s, like, &d);
 	if (!ret) {
-		door_fill_info(d, info);
+		door_fill_info(d, &d->info);
 		door_get(d);
 		*out = d;
 	}
@@ -363,14 +363,13 @@ int door_create(door_server_procedure_t *proc, void *cookie, unsigned int attrib
 				   .attributes = attributes,
 				   .desc_max = attributes & DOOR_REFUSE_DESC ? 0 : INT_MAX,
 				   .data_max = SIZE_MAX };
-	door_info_t info;
 	struct door *d;
-	int ret = door_new(&like, &info, &d), fd;
+	int ret = door_new(&like, &d), fd;
 
 	if (ret)
 		return door_set_errno(ret);
 	fd = d->fd;
-	first_threads(&door_server, d, &info);
+	first_threads(&door_server, d);
 	door_release(d);
 	return fd;
 }
@@ -422,7 +421,7 @@ static void *xthread(void *arg)
  * Asks for @n threads, and waits for them. One that was reported as not made
  * may come all the same, so what it would use is left to it.
  */
-static int xthreads(struct door *d, const door_info_t *info, int n)
+static int xthreads(struct door *d, int n)
 {
 	struct xstart *x = calloc(1, sizeof(*x));
 	int made = 0, ret = 1;
@@ -436,9 +435,7 @@ static int xthreads(struct door *d, const door_info_t *info, int n)
 	x->cookie = d->xcookie;
 	x->refs = (unsigned int)n + 1;
 	while (made < n && ret == 1) {
-		door_info_t copy = *info;
-
-		ret = d->xcreate(&copy, xthread, x, d->xcookie);
+		ret = d->xcreate(&d->info, xthread, x, d->xcookie);
 		made += ret == 1;
 	}
 	pthread_mutex_lock(&x->lock);
@@ -479,7 +476,6 @@ int door_xcreate(door_server_procedure_t *proc, void *cookie, unsigned int attri
 				   .xcreate = create,
 				   .xsetup = setup,
 				   .xcookie = create_cookie };
-	door_info_t info;
 	struct door *d;
 	int ret, fd;
 
@@ -487,11 +483,11 @@ int door_xcreate(door_server_procedure_t *proc, void *cookie, unsigned int attri
 		return door_set_errno(-EINVAL);
 	if (nthread > SHRT_MAX)
 		return door_set_errno(-E2BIG);
-	ret = door_new(&like, &info, &d);
+	ret = door_new(&like, &d);
 	if (ret)
 		return door_set_errno(ret);
 	fd = d->fd;
-	ret = xthreads(d, &info, nthread);
+	ret = xthreads(d, nthread);
 	door_release(d);
 	if (!ret)
 		return fd;
@@ -510,16 +506,14 @@ void door_deplete(struct door_thread *t, struct door *d)
 {
 	bool private = t->pool == &d->own_pool;
 	door_server_func_t *fn;
-	door_info_t info;
 
 	pthread_mutex_lock(&door_server.lock);
 	fn = door_server.create;
-	door_fill_info(d, &info);
 	pthread_mutex_unlock(&door_server.lock);
 	if (private && d->xcreate)
-		xthreads(d, &info, 1);
+		xthreads(d, 1);
 	else
-		fn(private ? &info : NULL);
+		fn(private ? &d->info : NULL);
 }
 
 /**

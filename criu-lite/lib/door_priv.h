@@ -59,7 +59,8 @@ struct door {
 	struct list_head tickets;
 	unsigned int refs;
 	uint64_t id;
-	int fd; /* as door_create() returned it */
+	int fd;           /* as door_create() returned it */
+	door_info_t info; /* for whoever makes threads, who may keep the pointer */
 	door_server_procedure_t *proc;
 	void *cookie;
 	unsigned int attributes;

@@ -11,6 +11,8 @@ CYCLES = count("DOOR_CYCLES", 4, 100)
 
 def mounts():
     """A door is attached by mounting: whether that is possible here."""
+    if os.path.ismount("/run"):
+        return
     p = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], capture_output=True, text=True)
     if p.returncode:
         raise Skip("no mounts: " + p.stderr.strip())
