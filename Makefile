@@ -189,7 +189,14 @@ lint:
 	@$(MAKE) --no-print-directory $(PBC)
 	@tests/lint.sh "$(ALLCFLAGS)" $(SRC)
 
-install: all $(LIBRARIES:%=install-%) install-libcriu
+# Solaris has it as a program of its own.
+.PHONY: install-fdetach
+install-fdetach:
+	install -d $(DESTDIR)$(PREFIX)/sbin
+	printf '#!/bin/sh\nexec "$${0%%/*}/criu-lite" door detach "$$@"\n' > $(DESTDIR)$(PREFIX)/sbin/fdetach
+	chmod 755 $(DESTDIR)$(PREFIX)/sbin/fdetach
+
+install: all install-fdetach $(LIBRARIES:%=install-%) install-libcriu
 	install -D -m 755 $(BUILD)/criu-lite $(DESTDIR)$(PREFIX)/sbin/criu-lite
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system docs/criu-lite.socket docs/criu-lite.service
 	sed -i 's|/usr/local/sbin|$(PREFIX)/sbin|' $(DESTDIR)$(PREFIX)/lib/systemd/system/criu-lite.service

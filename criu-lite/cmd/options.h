@@ -41,6 +41,7 @@ struct options {
 	unsigned verbosity; /* 0 to 4: messages, errors, warnings, information, debug */
 	unsigned tree, timeout, cycles;
 	const char *address;
+	const char *door;
 	unsigned max_clients, max_requests, time_limit; /* of the service; 0 is the default */
 	uint64_t memory_limit;                          /* bytes; 0: none */
 	int status_fd, close_fd;                        /* -1 without */

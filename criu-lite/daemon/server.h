@@ -67,6 +67,9 @@ void worker_end_all(struct server *s);
 int guard_child_start(struct server *s);
 bool guard_child_ended(struct server *s, pid_t pid);
 
+/* door_child.c */
+int door_child_start(struct server *s);
+
 /* upgrade.c */
 void upgrade_run(struct server *s);
 int upgrade_take(struct server *s);

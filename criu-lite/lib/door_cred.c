@@ -2,6 +2,7 @@
  * door_cred - who calls. The kernel says which process is at the other end of
  * the session, and what that is at this moment.
  */
+#include "lib/door_names.h"
 #include "lib/door_priv.h"
 
 #include <errno.h>
@@ -90,6 +91,18 @@ static int read_status(pid_t pid, ucred_t **out)
 	}
 	*out = u;
 	return 0;
+}
+
+/**
+ * door_client_socket - the connection of who calls
+ *
+ * Return: a descriptor that is the library's, or -1 if this thread has no call.
+ */
+int door_client_socket(void)
+{
+	struct door_thread *t = door_thread_self();
+
+	return t && t->taken ? t->session->sock : -1;
 }
 
 static int client(ucred_t **out)

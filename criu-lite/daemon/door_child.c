@@ -1,0 +1,193 @@
+/*
+ * door_child - the service's door: a process of its own that serves requests
+ * of the RPC as calls of a door on a path. The message is the argument, the
+ * response the result; descriptors that come with a request are the call's.
+ * Each request is done in a child, with the credentials of who calls. It ends
+ * with the service.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "daemon/caller.h"
+#include "daemon/server.h"
+#include "lib/door.h"
+#include "lib/door_names.h"
+
+#define RESPONSE_MAX (1u << 20)
+#define FDS_MAX 253
+
+static int send_response(void *arg, const void *msg, size_t len)
+{
+	return write_all(*(int *)arg, msg, len);
+}
+
+/* In a process of its own: the end of it ends all that was the request's. */
+static void do_request(const struct rpc_host *host, struct rpc_caller *who, const char *msg,
+		       size_t len, int *fds, size_t n, int out)
+{
+	CriuReq *req = len <= RPC_MESSAGE_MAX ? rpc_parse(msg, len) : NULL;
+	const struct rpc_call call = { .caller = who,
+				       .req = req,
+				       .fds = fds,
+				       .nr_fds = n,
+				       .reply = send_response,
+				       .arg = &out };
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (req)
+		rpc_dispatch(host, &call);
+	else
+		rpc_refuse(&call, CRIU_REQ_TYPE__EMPTY, "rpc-message", EBADMSG,
+			   "this is no request");
+	_exit(0);
+}
+
+/*
+ * Who calls, as the kernel knows the other end of the session. A process that
+ * has other ids by now than when it came is not the same to us.
+ */
+static int who_calls(struct rpc_caller *who)
+{
+	ucred_t *uc = NULL;
+	bool same;
+
+	if (caller_of_socket(door_client_socket(), who) < 0)
+		return -EPERM;
+	same = door_ucred(&uc) == 0 && ucred_geteuid(uc) == who->uid &&
+	       ucred_getegid(uc) == who->gid;
+	ucred_free(uc);
+	if (same)
+		return 0;
+	caller_free(who);
+	return -EPERM;
+}
+
+static size_t read_response(int in, char *buf)
+{
+	size_t have = 0;
+	ssize_t n;
+
+	while (have < RESPONSE_MAX && (n = read(in, buf + have, RESPONSE_MAX - have)) != 0) {
+		if (n < 0 && errno != EINTR)
+			return 0;
+		have += n > 0 ? (size_t)n : 0;
+	}
+	return have;
+}
+
+/* Returns how much of @buf is the response; 0: there is none. */
+static size_t run_request(const struct rpc_host *host, const char *msg, size_t len, int *fds,
+			  size_t n, char *buf)
+{
+	struct rpc_caller who;
+	size_t got;
+	int pipefd[2];
+	pid_t pid;
+
+	if (who_calls(&who) < 0)
+		return 0;
+	if (pipe2(pipefd, O_CLOEXEC) < 0) {
+		caller_free(&who);
+		return 0;
+	}
+	pid = fork();
+	if (pid == 0) {
+		close(pipefd[0]);
+		do_request(host, &who, msg, len, fds, n, pipefd[1]);
+	}
+	close(pipefd[1]);
+	caller_free(&who);
+	got = pid > 0 ? read_response(pipefd[0], buf) : 0;
+	close(pipefd[0]);
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	return got;
+}
+
+static void request(void *cookie, char *args, size_t size, door_desc_t *desc, unsigned int n)
+{
+	static __thread char response[RESPONSE_MAX];
+	int fds[FDS_MAX];
+	size_t got = 0;
+
+	for (unsigned int i = 0; i < n && i < FDS_MAX; i++)
+		fds[i] = desc[i].d_data.d_desc.d_descriptor;
+	if (n <= FDS_MAX)
+		got = run_request(cookie, args, size, fds, n, response);
+	for (unsigned int i = 0; i < n; i++)
+		close(desc[i].d_data.d_desc.d_descriptor);
+	door_return(response, got, NULL, 0);
+}
+
+static int serve_door(const struct server *s, int ready)
+{
+	cleanup_close int file = open(s->o->door, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	sigset_t set;
+	int fd, sig;
+
+	if (file < 0)
+		return fail(s->report, "door-attach", errno, "%s", s->o->door);
+	/* Its threads do not take it, and none is in the way of the wait below. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = door_create(request, (void *)s->host, DOOR_NO_CANCEL);
+	if (fd < 0)
+		return fail(s->report, "door-attach", errno, "make a door");
+	if (fattach(fd, s->o->door) < 0)
+		return fail(s->report, "door-attach", errno, "attach the door to %s", s->o->door);
+	if (write_all(ready, "", 1) < 0)
+		return -EPIPE;
+	sigwait(&set, &sig);
+	fdetach(s->o->door);
+	return 0;
+}
+
+/**
+ * door_child_start - open the door of the service, if it is to have one
+ * @s: the server
+ *
+ * Waits until it is attached.
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int door_child_start(struct server *s)
+{
+	pid_t service = getpid(), pid;
+	int ready[2];
+	char c;
+
+	if (!s->o->door)
+		return 0;
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		return fail(s->report, "door-attach", errno, "pipe2()");
+	pid = fork();
+	if (pid == 0) {
+		close(ready[0]);
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		prctl(PR_SET_NAME, "criu-lite-door");
+		if (getppid() != service)
+			_exit(1);
+		_exit(serve_door(s, ready[1]) < 0);
+	}
+	close(ready[1]);
+	if (pid > 0 && read_all(ready[0], &c, 1) == 0) {
+		close(ready[0]);
+		return 0;
+	}
+	close(ready[0]);
+	/* It has recorded why. */
+	if (pid < 0)
+		return fail(s->report, "door-attach", errno, "fork the door's process");
+	waitpid(pid, NULL, 0);
+	return -ECANCELED;
+}
