@@ -141,14 +141,14 @@ $(UNITBIN): $(BUILD)/%: %.c $(LIBOBJ)
 	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -o $@ $< $(LIBOBJ) $(LIBS) $(shell pkg-config --libs check)
 
 # Helper programs of the tests.
-TARGETS := $(patsubst %.c,$(BUILD)/%,$(filter-out $(UNIT),$(wildcard tests/*/*.c)))
+TARGETS := $(patsubst %.c,$(BUILD)/%,$(filter-out $(UNIT) tests/bench/sdbus.c,$(wildcard tests/*/*.c)))
 
 $(TARGETS): $(BUILD)/%: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -pthread -o $@ $< $(TARGETLIBS)
 
-$(BUILD)/tests/trees/doors: TARGETLIBS = -Icriu-lite/lib $(BUILD)/lib/libdoor.a $(if $(SAN),-fsanitize=$(SAN))
-$(BUILD)/tests/trees/doors: $(BUILD)/lib/libdoor.a
+$(BUILD)/tests/trees/doors $(BUILD)/tests/bench/doors: TARGETLIBS = -Icriu-lite/lib $(BUILD)/lib/libdoor.a $(if $(SAN),-fsanitize=$(SAN))
+$(BUILD)/tests/trees/doors $(BUILD)/tests/bench/doors: $(BUILD)/lib/libdoor.a
 
 DPKG_MISSING = $(shell for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done)
 define install_debs
@@ -181,6 +181,7 @@ demo: deps
 bench: deps
 	@$(MAKE) --no-print-directory tests
 	@CL=$(BUILD)/criu-lite BUILD=$(BUILD) tests/bench/bench.py $(BENCHARGS)
+	@BUILD=$(BUILD) tests/bench/doors.py
 	@CL=$(BUILD)/criu-lite tests/bench/rpc.py
 	@CL=$(BUILD)/criu-lite tests/bench/tcp.py
 

@@ -18,6 +18,7 @@
 
 #define USER_ATTRIBUTES \
 	(DOOR_UNREF | DOOR_PRIVATE | DOOR_UNREF_MULTI | DOOR_REFUSE_DESC | DOOR_NO_CANCEL)
+#define KNOWN_PAGES 64
 #define FIRST_PAGES 65536ul /* below vm.mmap_min_addr nothing is mapped */
 
 /* The API has no handle: this is the process. */
@@ -52,6 +53,23 @@ int door_set_errno(int ret)
 	return -1;
 }
 
+/* A program calls with the same buffers again and again: pages that were there are remembered. */
+static bool is_there(uintptr_t addr)
+{
+	static __thread uintptr_t known[KNOWN_PAGES];
+	const uintptr_t page = addr & ~(uintptr_t)4095;
+	uintptr_t *slot = known + (page >> 12) % KNOWN_PAGES;
+	unsigned char in;
+
+	if (*slot == page)
+		return true;
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
+	if (mincore((void *)page, 1, &in) < 0)
+		return false;
+	*slot = page;
+	return true;
+}
+
 /**
  * door_check_range - is there memory?
  * @p: its address
@@ -63,24 +81,13 @@ int door_set_errno(int ret)
  */
 int door_check_range(const void *p, size_t len)
 {
-	static __thread uintptr_t known[2];
-	const uintptr_t first = (uintptr_t)p, last = first + len - 1, mask = ~(uintptr_t)4095;
-	unsigned char in;
+	const uintptr_t first = (uintptr_t)p, last = first + len - 1;
 
 	if (!len)
 		return 0;
 	if (first < FIRST_PAGES || last < first)
 		return -EFAULT;
-	/* A program calls with the same buffers again and again, mostly on its stack. */
-	if ((first & mask) == known[0] && (last & mask) == known[1])
-		return 0;
-	/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
-	if (mincore((void *)(first & mask), 1, &in) < 0 ||
-	    mincore((void *)(last & mask), 1, &in) < 0)
-		return -EFAULT;
-	known[0] = first & mask;
-	known[1] = last & mask;
-	return 0;
+	return is_there(first) && is_there(last) ? 0 : -EFAULT;
 }
 
 static void fork_prepare(void)

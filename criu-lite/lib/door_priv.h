@@ -88,7 +88,7 @@ struct door_session {
 	size_t map_size;
 	struct door *door;
 	struct door_thread *thread; /* that has a call of it */
-	bool gone;                  /* the client is */
+	_Atomic bool gone;          /* the client is */
 	bool full;                  /* the table was, when descriptors came */
 	unsigned int nr_fds;        /* that came with the call to be */
 	int *fds;

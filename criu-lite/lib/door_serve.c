@@ -13,12 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/fdpass.h"
 
-#define PARK_US 2000           /* that a thread stays with its session */
+#define PARK_US 2000 /* that a thread stays with its session */
+#define HUGE_PAGE ((size_t)2 << 20)
 #define KEEP_BUFFER (8u << 20) /* bytes for arguments that a thread keeps */
 
 static void forget_session(struct door_thread *t)
@@ -105,13 +107,9 @@ static int reply(struct door_thread *t, const char *data, size_t size, const doo
 		 unsigned int n)
 {
 	struct door_session *s = t->session;
-	bool gone;
 	int ret;
 
-	pthread_mutex_lock(&door_server.lock);
-	gone = s->gone;
-	pthread_mutex_unlock(&door_server.lock);
-	if (!gone) {
+	if (!s->gone) {
 		ret = send_results(s, data, size, desc, n);
 		if (ret == -ETOOMANYREFS)
 			ret = -EMFILE;
@@ -149,16 +147,28 @@ static int judge(const struct door *d, size_t size, unsigned int descs)
 	return descs > d->desc_max ? ENFILE : 0;
 }
 
+/* Large ones are on large pages, where a switch of processes costs less. */
+static char *make_buffer(size_t size)
+{
+	char *buf = aligned_alloc(size >= HUGE_PAGE / 2 ? HUGE_PAGE : 64, size);
+
+	if (buf && size >= HUGE_PAGE / 2)
+		madvise(buf, size, MADV_HUGEPAGE);
+	return buf;
+}
+
 static int copy_args(struct door_thread *t, size_t size)
 {
 	if (size > t->buf_size) {
-		char *buf = aligned_alloc(64, (size + 4095) & ~(size_t)4095);
+		const size_t unit = size >= HUGE_PAGE / 2 ? HUGE_PAGE : 4096;
+		const size_t room = (size + unit - 1) & ~(unit - 1);
+		char *buf = make_buffer(room);
 
 		if (!buf)
 			return EAGAIN;
 		free(t->buf);
 		t->buf = buf;
-		t->buf_size = (size + 4095) & ~(size_t)4095;
+		t->buf_size = room;
 	}
 	if (size)
 		memcpy(t->buf, t->session->map + DOOR_ARENA_DATA, size);
