@@ -54,7 +54,7 @@ struct place {
 static int look(const char *path, struct place *p)
 {
 	cleanup_close int fd = -1;
-	struct door_store s;
+	struct door_store s = { .mounted = false };
 	struct statx x;
 	door_info_t info;
 

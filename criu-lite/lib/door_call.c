@@ -148,7 +148,7 @@ static int copy_results(struct door_conn *c, door_arg_t *p, size_t size, unsigne
 
 	if (ret)
 		return ret;
-	if (size)
+	if (size && p->rbuf)
 		memcpy(p->rbuf, c->map + DOOR_ARENA_DATA, size);
 	p->data_ptr = p->rbuf;
 	p->data_size = size;
@@ -282,7 +282,7 @@ int door_call(int fd, door_arg_t *params)
 	if (n && n <= DOOR_DESCS_MAX && ret != -EFAULT && ret != -EBADF)
 		door_desc_release(desc, n);
 	if (!params && !ret) {
-		for (unsigned int i = 0; i < none.desc_num; i++)
+		for (unsigned int i = 0; none.desc_ptr && i < none.desc_num; i++)
 			close(none.desc_ptr[i].d_data.d_desc.d_descriptor);
 		if (none.rbuf)
 			munmap(none.rbuf, none.rsize);

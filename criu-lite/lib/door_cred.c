@@ -69,10 +69,8 @@ static int read_status(pid_t pid, ucred_t **out)
 	f = fopen(path, "re");
 	u->pid = pid;
 	while (f && getline(&line, &size, f) >= 0) {
-		if (sscanf(line, "Uid: %u %u %u", &u->ruid, &u->euid, &u->suid) == 3)
-			found++;
-		else if (sscanf(line, "Gid: %u %u %u", &u->rgid, &u->egid, &u->sgid) == 3)
-			found++;
+		found += sscanf(line, "Uid: %u %u %u", &u->ruid, &u->euid, &u->suid) == 3;
+		found += sscanf(line, "Gid: %u %u %u", &u->rgid, &u->egid, &u->sgid) == 3;
 		if (!strncmp(line, "Groups:", 7)) {
 			int room = (int)(size / 2);
 			ucred_t *more = realloc(u, sizeof(*u) + (size_t)room * sizeof(gid_t));

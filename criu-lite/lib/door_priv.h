@@ -224,7 +224,7 @@ struct door_conn {
 	unsigned int nr_fds;
 };
 
-int door_conn_get(int fd, struct door_conn **c);
+int door_conn_get(int fd, struct door_conn **out);
 void door_conn_put(struct door_conn *c);
 void door_conn_drop(struct door_conn *c);
 int door_conn_fit(struct door_conn *c, size_t data);

@@ -364,7 +364,7 @@ static int wait_pool(struct door_thread *t, uint32_t *events)
 /* Until there is a call, which *@last says was got by the last that waited. */
 static int next_call(struct door_thread *t, bool *last)
 {
-	uint32_t events;
+	uint32_t events = 0;
 	int ret;
 
 	for (;;) {

@@ -64,7 +64,7 @@ bool door_spin(const _Atomic uint32_t *word, uint32_t val, const _Atomic uint32_
 			cpu_relax();
 		}
 		if (!end)
-			end = now_ns() + DOOR_SPIN_US * 1000;
+			end = now_ns() + DOOR_SPIN_US * 1000ull;
 		else if (now_ns() > end)
 			return false;
 	}
