@@ -3,7 +3,8 @@
  * of the RPC as calls of a door on a path. The message is the argument, the
  * response the result; descriptors that come with a request are the call's.
  * Each request is done in a child, with the credentials of who calls. It ends
- * with the service.
+ * with the service, when the calls that it has are done. The successor of a
+ * service takes the path over.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,10 @@
 
 #define RESPONSE_MAX (1u << 20)
 #define FDS_MAX 253
+#define END_NAP 10000 /* microseconds */
+
+/* Requests that are being done; of the door's process, which has only one door. */
+static _Atomic int at_work;
 
 static int send_response(void *arg, const void *msg, size_t len)
 {
@@ -121,18 +126,45 @@ static void request(void *cookie, char *args, size_t size, door_desc_t *desc, un
 
 	for (unsigned int i = 0; i < n && i < FDS_MAX; i++)
 		fds[i] = desc[i].d_data.d_desc.d_descriptor;
+	at_work++;
 	if (n <= FDS_MAX)
 		got = run_request(cookie, args, size, fds, n, response);
+	at_work--;
 	for (unsigned int i = 0; i < n; i++)
 		close(desc[i].d_data.d_desc.d_descriptor);
 	door_return(response, got, NULL, 0);
 }
 
-static int serve_door(const struct server *s, int ready)
+static int attach_door(int fd, const char *path, bool followed)
+{
+	if (fattach(fd, path) == 0)
+		return 0;
+	if (!followed || errno != EBUSY)
+		return -errno;
+	return fdetach(path) < 0 || fattach(fd, path) < 0 ? -errno : 0;
+}
+
+/* Off the path, unless a successor's is there; then the calls under way end. */
+static void end_door(int fd, const char *path)
+{
+	cleanup_close int there = open(path, O_PATH | O_CLOEXEC);
+	door_info_t mine, theirs;
+
+	if (door_info(fd, &mine) == 0 && door_info(there, &theirs) == 0 &&
+	    mine.di_uniquifier == theirs.di_uniquifier)
+		fdetach(path);
+	door_revoke(fd);
+	/* The last answer is sent a moment after its request is done. */
+	do
+		usleep(END_NAP);
+	while (at_work);
+}
+
+static int serve_door(const struct server *s, int ready, bool followed)
 {
 	cleanup_close int file = open(s->o->door, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	sigset_t set;
-	int fd, sig;
+	int fd, sig, ret;
 
 	if (file < 0)
 		return fail(s->report, "door-attach", errno, "%s", s->o->door);
@@ -143,24 +175,26 @@ static int serve_door(const struct server *s, int ready)
 	fd = door_create(request, (void *)s->host, DOOR_NO_CANCEL);
 	if (fd < 0)
 		return fail(s->report, "door-attach", errno, "make a door");
-	if (fattach(fd, s->o->door) < 0)
-		return fail(s->report, "door-attach", errno, "attach the door to %s", s->o->door);
+	ret = attach_door(fd, s->o->door, followed);
+	if (ret < 0)
+		return fail(s->report, "door-attach", -ret, "attach the door to %s", s->o->door);
 	if (write_all(ready, "", 1) < 0)
 		return -EPIPE;
 	sigwait(&set, &sig);
-	fdetach(s->o->door);
+	end_door(fd, s->o->door);
 	return 0;
 }
 
 /**
  * door_child_start - open the door of the service, if it is to have one
  * @s: the server
+ * @followed: it is the successor of a running one
  *
  * Waits until it is attached.
  *
  * Return: 0 or -errno, recorded.
  */
-int door_child_start(struct server *s)
+int door_child_start(struct server *s, bool followed)
 {
 	pid_t service = getpid(), pid;
 	int ready[2];
@@ -177,7 +211,11 @@ int door_child_start(struct server *s)
 		prctl(PR_SET_NAME, "criu-lite-door");
 		if (getppid() != service)
 			_exit(1);
-		_exit(serve_door(s, ready[1]) < 0);
+		/* What only the service may have open, it has alone. */
+		close_owned(&s->listen_fd);
+		close_owned(&s->epoll_fd);
+		close_owned(&s->signal_fd);
+		_exit(serve_door(s, ready[1], followed) < 0);
 	}
 	close(ready[1]);
 	if (pid > 0 && read_all(ready[0], &c, 1) == 0) {

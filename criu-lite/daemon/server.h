@@ -68,7 +68,7 @@ int guard_child_start(struct server *s);
 bool guard_child_ended(struct server *s, pid_t pid);
 
 /* door_child.c */
-int door_child_start(struct server *s);
+int door_child_start(struct server *s, bool followed);
 
 /* upgrade.c */
 void upgrade_run(struct server *s);

@@ -236,16 +236,14 @@ int service_run(const struct service_opts *given, const struct rpc_host *host, s
 	list_init(&s.queue);
 	/* Before the one that this one follows ends, and its guard with it. */
 	ret = o.detach ? 0 : guard_child_start(&s);
-	if (ret >= 0 && !o.detach)
-		ret = door_child_start(&s);
 	if (ret >= 0)
 		ret = server_open(&s, &followed, &where);
 	if (ret >= 0 && o.detach && !followed && daemon(1, 0) < 0)
 		ret = fail(r, "service", errno, "go into the background");
 	if (ret >= 0 && o.detach)
 		ret = guard_child_start(&s);
-	if (ret >= 0 && o.detach)
-		ret = door_child_start(&s);
+	if (ret >= 0)
+		ret = door_child_start(&s, followed);
 	if (ret >= 0)
 		ret = pidfile_write(&s);
 	if (ret >= 0) {

@@ -66,6 +66,19 @@ def test_somebody_else():
     assert "success: false" in text and alive(pid), text
 
 
+def test_successor():
+    """A service that is followed by a new one: the path has the door of that."""
+    pid = begin()
+    old = cl("door", "info", DOOR).stdout
+    os.kill(pid, signal.SIGUSR2)
+    until("the door of the successor", 20, lambda: re.search(r"server [1-9]", text := cl("door", "info", DOOR, ok=False).stdout) and text != old)
+    assert "success: true" in ask("type: VERSION")
+    until("the old service to end", 10, lambda: not alive(pid))
+    assert "success: true" in ask("type: VERSION")
+    started.append(int(re.search(r"server (\d+)", cl("door", "info", DOOR).stdout).group(1)))
+    started.append(stat(started[-1])["ppid"])
+
+
 def test_shell():
     begin()
     text = cl("door", "info", DOOR).stdout
