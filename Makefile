@@ -19,7 +19,7 @@ CFLAGS ?= -O2 -g
 SANFLAGS = $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer \
              $(if $(findstring clang,$(CC)),,-Wno-format-truncation))
 # An alternate stack of ours would be inherited by restored tasks; the killed tools of test_remote_killed are fewer, as each is slower.
-SANENV  = $(if $(SAN),ASAN_OPTIONS=use_sigaltstack=0 UBSAN_OPTIONS=print_stacktrace=1 REMOTE_ROUNDS=20)
+SANENV  = $(if $(SAN),ASAN_OPTIONS=use_sigaltstack=0 TSAN_OPTIONS=die_after_fork=0:report_thread_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 REMOTE_ROUNDS=20)
 ALLCFLAGS = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-unused-parameter -pthread -Icriu-lite -I. -I$(BUILD) \
             $(shell pkg-config --cflags $(PKGS)) $(SANFLAGS) $(CFLAGS)
 # Linked in where there is an archive: a program that runs for 4 ms must not spend one in the dynamic linker.
