@@ -35,6 +35,7 @@ struct restore_net {
 	int *fds;                 /* the guardian's own descriptors of them */
 	size_t n;
 	bool locks; /* there is something to hold back, and we are to do so */
+	bool frees; /* there may be something held back, of which nothing else may be left */
 	struct net_undo journal;
 };
 
@@ -54,14 +55,18 @@ int network_plan(struct restore_ctx *ctx)
 	struct restore_net *net = arena_new_of(ctx->arena, struct restore_net);
 	const InventoryEntry *inv = ctx->tree->inventory;
 	struct file_desc *d;
+	bool sockets = false;
 
 	net->journal.images_fd = -1;
-	list_for_each(d, &ctx->tree->files.descs, list)
+	list_for_each(d, &ctx->tree->files.descs, list) {
+		sockets |= d->kind == FILE_KIND_inetsk;
 		if (is_ours(d))
 			arena_push(ctx->arena, net->conns, net->n) = d;
-	net->locks = net->n && ctx->opts->network_lock != NET_LOCK_SKIP &&
+	}
+	net->frees = sockets && ctx->opts->network_lock != NET_LOCK_SKIP &&
 		     !(inv->has_network_lock_method && inv->network_lock_method == NET_LOCK_SKIP) &&
 		     tcp_lock_table(inv, net->journal.table);
+	net->locks = net->frees && net->n;
 	ctx->net = net;
 	return 0;
 }
@@ -326,7 +331,7 @@ static void let_go_iptables(struct restore_ctx *ctx)
 void network_release(struct restore_ctx *ctx)
 {
 	struct restore_net *net = ctx->net;
-	int ret = net && net->locks ? nftlock_delete(net->journal.table) : 0;
+	int ret = net && net->frees ? nftlock_delete(net->journal.table) : 0;
 
 	if (!net)
 		return;
