@@ -143,6 +143,9 @@ static int get_queues(int fd, struct tcp_repair_state *s)
 		out -= out > 0;
 		unsent -= unsent > 0;
 	}
+	/* What had been sent went with the connection, but not its count. */
+	if (s->state == TCP_CLOSE)
+		out = unsent = 0;
 	s->inq_len = (uint32_t)in;
 	s->outq_len = (uint32_t)out;
 	s->unsq_len = (uint32_t)unsent;
