@@ -75,6 +75,21 @@ void client_close(struct server *s, struct client *c)
 	s->nr_clients--;
 }
 
+/*
+ * The last answer has been sent. What the client has said beyond it is taken
+ * away first: a connection closed over unread messages is reset, and the
+ * answer lost with it.
+ */
+static void client_end(struct server *s, struct client *c)
+{
+	char byte;
+
+	shutdown(c->fd, SHUT_RD);
+	while (recv(c->fd, &byte, sizeof(byte), MSG_DONTWAIT) > 0)
+		;
+	client_close(s, c);
+}
+
 static int reply_now(void *arg, const void *msg, size_t len)
 {
 	return wire_send(((struct client *)arg)->fd, msg, len, 0);
@@ -133,7 +148,7 @@ void client_accept(struct server *s)
 		c = client_add(s, fd);
 		if (c && too_many(s, c->uid, text, sizeof(text))) {
 			client_refuse(c, "rpc-busy", text);
-			client_close(s, c);
+			client_end(s, c);
 		}
 	}
 }
@@ -152,7 +167,7 @@ void client_done(struct server *s, struct client *c)
 	wire_free(c->ask);
 	c->ask = NULL;
 	if (!again) {
-		client_close(s, c);
+		client_end(s, c);
 		return;
 	}
 	c->state = CLIENT_IDLE;
