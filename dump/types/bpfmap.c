@@ -14,7 +14,7 @@
 #include <xxhash.h>
 
 #include "proto/bpfmap-data.pb-c.h"
-#include "proto/bpfmap-file.pb-c.h"
+#include "proto/bpfmap.pb-c.h"
 
 static int bpfmap_probe(const struct dump_ctx *ctx, const struct fd_info *fi)
 {

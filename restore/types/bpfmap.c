@@ -15,7 +15,7 @@
 
 #include "base/fd.h"
 #include "proto/bpfmap-data.pb-c.h"
-#include "proto/bpfmap-file.pb-c.h"
+#include "proto/bpfmap.pb-c.h"
 
 struct bpfmap_priv {
 	int fd; /* the tool's, of this description */
