@@ -12,7 +12,7 @@ API, REGISTER, COPY = 0xc018aa3f, 0xc020aa00, 0xc028aa03
 PAGE, N = 4096, 600
 libc.mmap.restype = ctypes.c_void_p
 at = libc.mmap(None, ctypes.c_size_t(N * PAGE), 3, 0x22, -1, 0)
-fd = libc.syscall(323, 0o2000000)
+fd = libc.syscall(323, 0o2004000)
 fcntl.ioctl(fd, API, struct.pack("QQQ", 0xaa, 0, 0))
 fcntl.ioctl(fd, REGISTER, struct.pack("QQQQ", at, N * PAGE, 1, 0))
 page = ctypes.create_string_buffer(PAGE)
@@ -26,7 +26,10 @@ def serve():
         ready_fds = select.select([fd, stop[0]], [], [])[0]
         if stop[0] in ready_fds:
             return
-        msg = os.read(fd, 32)
+        try:
+            msg = os.read(fd, 32)
+        except BlockingIOError:
+            continue
         where = struct.unpack("Q", msg[16:24])[0] & ~(PAGE - 1)
         n = (where - at) // PAGE
         asked.append(n)
