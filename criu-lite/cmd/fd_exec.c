@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include "cmd/fdcmd.h"
 #include "cmd/fdset.h"
 #include "lib/fdlisten.h"
+#include "lib/fdstart.h"
 
 /* --at: numbers with commas between, or from 3 on. */
 static int parse_numbers(struct cmd *c, const struct fd_item *items, size_t n, struct fd_place *p)
@@ -47,26 +47,20 @@ static int parse_numbers(struct cmd *c, const struct fd_item *items, size_t n, s
 /* The variable of --env, for descriptors at their numbers. */
 static int set_variable(struct cmd *c, const struct fd_place *p, size_t n)
 {
-	const char *text = c->o->hand, *eq, *at;
-	char *value = NULL;
-	size_t len;
-	FILE *f;
+	const char *text = c->o->hand, *eq = text ? strchr(text, '=') : NULL;
+	char *name, *whole;
+	int ret;
 
 	if (!text)
 		return 0;
-	eq = strchr(text, '=');
-	at = eq ? strstr(eq, "%d") : NULL;
-	if (!at || eq == text)
+	if (!eq || eq == text || !strstr(eq, "%d"))
 		return fail(c->r, "option-value", 0,
 			    "--env %s: neither LISTEN_FDS nor NAME=PATTERN with %%d in it", text);
-	f = open_memstream(&value, &len);
-	for (size_t i = 0; f && i < n; i++)
-		fprintf(f, "%.*s%d%s", (int)(at - eq - 1), eq + 1, p[i].to, at + 2);
-	if (!f || fclose(f) != 0 ||
-	    setenv(arena_printf(c->o->arena, "%.*s", (int)(eq - text), text), value, 1) < 0)
-		return fail(c->r, "no-memory", ENOMEM, "the variable of --env");
-	free(value);
-	return 0;
+	name = arena_printf(c->o->arena, "%.*s", (int)(eq - text), text);
+	whole = fdstart_numbers(name, eq + 1, p, n);
+	ret = whole ? setenv(name, whole + strlen(name) + 1, 1) : -1;
+	free(whole);
+	return ret < 0 ? fail(c->r, "no-memory", ENOMEM, "the variable of --env") : 0;
 }
 
 static int place(struct cmd *c, const struct fd_item *items, size_t n)

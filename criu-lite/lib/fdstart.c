@@ -40,6 +40,34 @@ static bool listed(const char *entry, const char *const *names)
 }
 
 /**
+ * fdstart_numbers - a variable that says where descriptors are
+ * @name: its name
+ * @pattern: written once for each of them, with its number for %d
+ * @p: their places
+ * @n: how many
+ *
+ * Return: "NAME=value", to be freed with free(); NULL if there is no %d, or memory is short.
+ */
+char *fdstart_numbers(const char *name, const char *pattern, const struct fd_place *p, size_t n)
+{
+	const char *at = strstr(pattern, "%d");
+	char *text = NULL;
+	size_t len;
+	FILE *f = at ? open_memstream(&text, &len) : NULL;
+
+	if (!f)
+		return NULL;
+	fprintf(f, "%s=", name);
+	for (size_t i = 0; i < n; i++)
+		fprintf(f, "%.*s%d%s", (int)(at - pattern), pattern, p[i].to, at + 2);
+	if (fclose(f) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+/**
  * fdstart_env - an environment
  * @out: gets it; fdstart_env_free() gives it back
  * @unset: names of variables that are left out of ours, NULL after the last

@@ -16,6 +16,7 @@ struct fd_start {
 	size_t n;
 };
 
+char *fdstart_numbers(const char *name, const char *pattern, const struct fd_place *p, size_t n);
 int fdstart_env(char ***out, const char *const *unset, const char *const *set);
 void fdstart_env_free(char **env);
 int fdstart_run(const struct fd_start *s, pid_t *pid, int *pidfd);

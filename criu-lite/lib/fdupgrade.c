@@ -48,26 +48,6 @@ static int number_of(const struct plan *p, size_t i)
 	return p->o->hand == FD_HAND_ENV && p->o->at ? p->o->at[i] : FD_LISTEN_START + (int)i;
 }
 
-/* "NAME=6;7;" */
-static char *write_numbers(const struct plan *p)
-{
-	const char *pattern = p->o->env_pattern, *at = strstr(pattern, "%d");
-	char *text = NULL;
-	size_t len;
-	FILE *f = at ? open_memstream(&text, &len) : NULL;
-
-	if (!f)
-		return NULL;
-	fprintf(f, "%s=", p->o->env_name);
-	for (size_t i = 0; i < p->o->n; i++)
-		fprintf(f, "%.*s%d%s", (int)(at - pattern), pattern, number_of(p, i), at + 2);
-	if (fclose(f) != 0) {
-		free(text);
-		return NULL;
-	}
-	return text;
-}
-
 static int plan_env(struct plan *p)
 {
 	static const char *const unset[] = { "LISTEN_FDS",     "LISTEN_PID",   "LISTEN_FDNAMES",
@@ -88,7 +68,7 @@ static int plan_env(struct plan *p)
 		set[n++] = "LISTEN_PID=";
 	}
 	if (p->o->hand == FD_HAND_ENV) {
-		p->numbers = write_numbers(p);
+		p->numbers = fdstart_numbers(p->o->env_name, p->o->env_pattern, p->place, p->n);
 		if (!p->numbers)
 			return -EINVAL;
 		set[n++] = p->numbers;
