@@ -45,7 +45,8 @@ int fdcmd_ask(struct cmd *c, int sock, const char *word, const char **names, siz
 	struct fd_frame f = { .payload = text, .len = strlen(text) };
 	int ret = fd_frame_send(sock, &f, fdcmd_timeout(c));
 
-	if (!ret)
+	/* It may have said no, and why, before it was asked. */
+	if (!ret || ret == -EPIPE || ret == -ECONNRESET)
 		ret = fd_frame_recv(sock, answer, FDCMD_FDS_MAX, FDCMD_TEXT_MAX, fdcmd_timeout(c));
 	if (ret)
 		return fail(c->r, "fd-pass", -ret, "ask the holder");
