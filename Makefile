@@ -12,7 +12,7 @@ PKGS   := libprotobuf-c libnl-3.0 json-c libxxhash libcap smartcols libelf uuid
 DEBS   := gcc make pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-c-dev libnl-3-dev check \
           libjson-c-dev libxxhash-dev libcap-dev libsmartcols-dev libelf-dev zlib1g-dev uuid-dev
 TESTDEBS := python3 perl redis-server sqlite3 criu python3-protobuf runc util-linux procps nginx iproute2 nftables postgresql openssh-server openssh-client golang-go tmux vim less
-LINTDEBS := clang clang-tidy clang-format cppcheck libclang-rt-14-dev
+LINTDEBS := clang clang-tidy clang-format cppcheck libclang-rt-14-dev libsystemd-dev
 
 CFLAGS ?= -O2 -g
 # A finding ends the process, so that the test fails. gcc's warnings about formats see the sanitizer's null checks.
@@ -147,7 +147,7 @@ $(TARGETS): $(BUILD)/%: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -pthread -o $@ $< $(TARGETLIBS)
 
-$(BUILD)/tests/trees/doors $(BUILD)/tests/bench/doors: TARGETLIBS = -Icriu-lite/lib $(BUILD)/lib/libdoor.a $(if $(SAN),-fsanitize=$(SAN))
+$(BUILD)/tests/trees/doors $(BUILD)/tests/bench/doors: TARGETLIBS = -Icriu-lite $(BUILD)/lib/libdoor.a $(if $(SAN),-fsanitize=$(SAN))
 $(BUILD)/tests/trees/doors $(BUILD)/tests/bench/doors: $(BUILD)/lib/libdoor.a
 
 DPKG_MISSING = $(shell for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done)

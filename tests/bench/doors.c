@@ -5,7 +5,6 @@
  *
  * doors latency|throughput|callers|growth
  */
-#include <door.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -23,6 +22,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "lib/door.h"
 
 #define ROUNDS 40
 #define PER_ROUND 500

@@ -8,7 +8,6 @@
  * A client writes to clients.PID how its calls ended; one answer that is wrong,
  * or an error that is neither EINTR nor EBADF, ends it.
  */
-#include <door.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -17,6 +16,8 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "lib/door.h"
 
 struct request {
 	long number, pid;
