@@ -58,7 +58,7 @@ static int connect_to(const struct stat *st, int *out)
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	cleanup_close int sock = -1;
 	char path[DOOR_PATH_MAX];
-	struct door_store s;
+	struct door_store s = { .mounted = false };
 	int ret = door_store_of(st, &s);
 
 	if (!ret)

@@ -53,7 +53,7 @@ int door_desc_check(const door_desc_t *desc, unsigned int n)
 /* A descriptor to send instead of @fd, if that is a door; else @fd. */
 static int to_send(int fd)
 {
-	struct door_store s;
+	struct door_store s = { .mounted = false };
 	struct stat st;
 	int flags, own;
 
@@ -129,7 +129,7 @@ int door_desc_recv(int sock, int *fds, unsigned int max, unsigned int *n)
 static void describe(door_desc_t *desc, int fd)
 {
 	door_info_t info;
-	struct door_store s;
+	struct door_store s = { .mounted = false };
 	struct stat st;
 
 	if (fstat(fd, &st) < 0 || !S_ISDOOR(st.st_mode) || door_store_of(&st, &s) ||
