@@ -439,15 +439,16 @@ int unix_queue_look(struct dump_ctx *ctx, struct file_desc *d, const struct fd_i
 	}
 	if (ioctl(fi->local, FIONREAD, &len) < 0 || len <= 0)
 		return 0;
-	ret = refuse_urgent(ctx, fi);
-	if (ret)
-		return ret;
 	ret = !off && !e->opts->so_passcred && !has_option(e, SO_PASSPIDFD)
 		      ? dump_plain(ctx, d, fi, (size_t)len)
 		      : 1;
-	if (ret < 0)
+	if (!ret)
+		return 0;
+	/* A look passes over an urgent byte, so it falls short or finds nothing. */
+	if (refuse_urgent(ctx, fi) < 0)
+		return -EOPNOTSUPP;
+	if (ret < 0 && ret != -EAGAIN)
 		return file_blocker(ctx, fi, "unix-queue", -ret, "look at what is queued");
-	if (ret)
-		file_later(ctx, d);
+	file_later(ctx, d);
 	return 0;
 }
