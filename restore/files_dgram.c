@@ -53,7 +53,8 @@ static int put_address(struct sockaddr_storage *out, const ProtobufCBinaryData *
 	if (b->len > sizeof(*out))
 		return -1;
 	memset(out, 0, sizeof(*out));
-	memcpy(out, b->data, b->len);
+	if (b->len)
+		memcpy(out, b->data, b->len);
 	return 0;
 }
 

@@ -81,7 +81,8 @@ static int make_addr(struct file_desc *d, const ProtobufCBinaryData *name, struc
 	if (name->len > sizeof(a->sun_path))
 		return file_fail(d, EBADMSG, "a name of %zu bytes", name->len);
 	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	memcpy(a->sun_path, name->data, name->len);
+	if (name->len)
+		memcpy(a->sun_path, name->data, name->len);
 	*len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + name->len);
 	return 0;
 }

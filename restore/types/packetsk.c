@@ -54,7 +54,8 @@ static int join(struct file_desc *d, int fd, const PacketMclist *m)
 	if (m->addr.len > sizeof(r.address))
 		return file_fail(d, EBADMSG, "a membership of %zu bytes", m->addr.len);
 	r.alen = (unsigned short)m->addr.len;
-	memcpy(r.address, m->addr.data, m->addr.len);
+	if (m->addr.len)
+		memcpy(r.address, m->addr.data, m->addr.len);
 	if (setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &r, sizeof(r)) < 0)
 		return file_fail(d, errno, "membership of type %u on interface %u", m->type,
 				 m->index);
