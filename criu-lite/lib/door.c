@@ -18,7 +18,7 @@
 
 #define USER_ATTRIBUTES \
 	(DOOR_UNREF | DOOR_PRIVATE | DOOR_UNREF_MULTI | DOOR_REFUSE_DESC | DOOR_NO_CANCEL)
-#define KNOWN_PAGES 64
+#define KNOWN_PAGES 8
 #define FIRST_PAGES 65536ul /* below vm.mmap_min_addr nothing is mapped */
 
 /* The API has no handle: this is the process. */
@@ -57,16 +57,17 @@ int door_set_errno(int ret)
 static bool is_there(uintptr_t addr)
 {
 	static __thread uintptr_t known[KNOWN_PAGES];
+	static __thread unsigned int next;
 	const uintptr_t page = addr & ~(uintptr_t)4095;
-	uintptr_t *slot = known + (page >> 12) % KNOWN_PAGES;
 	unsigned char in;
 
-	if (*slot == page)
-		return true;
+	for (int i = 0; i < KNOWN_PAGES; i++)
+		if (known[i] == page)
+			return true;
 	/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
 	if (mincore((void *)page, 1, &in) < 0)
 		return false;
-	*slot = page;
+	known[next++ % KNOWN_PAGES] = page;
 	return true;
 }
 
