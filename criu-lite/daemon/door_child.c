@@ -21,7 +21,7 @@
 #include "lib/door.h"
 #include "lib/door_names.h"
 
-#define RESPONSE_MAX (1u << 20)
+#define RESPONSE_MAX (256u << 10) /* on the stack of a thread */
 #define FDS_MAX 253
 #define END_NAP 10000 /* microseconds */
 
@@ -120,7 +120,7 @@ static size_t run_request(const struct rpc_host *host, const char *msg, size_t l
 
 static void request(void *cookie, char *args, size_t size, door_desc_t *desc, unsigned int n)
 {
-	static __thread char response[RESPONSE_MAX];
+	char response[RESPONSE_MAX];
 	int fds[FDS_MAX];
 	size_t got = 0;
 
