@@ -24,9 +24,9 @@
  */
 struct remote_thread *remote_thread_find(struct remote *r, pid_t tid)
 {
-	for (size_t i = 0; i < r->n_slots; i++) {
-		size_t at = (r->found + i) % r->n_slots;
-
+	for (size_t i = 0, at = r->found; i < r->n_slots; i++, at++) {
+		if (at == r->n_slots)
+			at = 0;
 		if (r->threads[at].tid == tid) {
 			r->found = at;
 			return &r->threads[at];
@@ -242,17 +242,22 @@ static int slots_grow(struct remote *r)
 
 static int slot_take(struct remote *r, pid_t tid, struct remote_thread **out)
 {
+	struct remote_thread *free_slot = NULL;
 	int ret = 0;
 
 	if (tid <= 0)
 		return -EINVAL;
-	if (remote_thread_find(r, tid))
-		return -EBUSY;
-	*out = remote_thread_find(r, 0);
-	if (!*out) {
-		ret = slots_grow(r);
-		*out = ret < 0 ? NULL : remote_thread_find(r, 0);
+	for (size_t i = 0; i < r->n_slots; i++) {
+		if (r->threads[i].tid == tid)
+			return -EBUSY;
+		if (!free_slot && !r->threads[i].tid)
+			free_slot = &r->threads[i];
 	}
+	if (!free_slot) {
+		ret = slots_grow(r);
+		free_slot = ret < 0 ? NULL : remote_thread_find(r, 0);
+	}
+	*out = free_slot;
 	return ret;
 }
 
