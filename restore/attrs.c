@@ -17,34 +17,91 @@
 #define IOPRIO_WHO_PROCESS 1
 #define SPEC_OFF (PR_SPEC_DISABLE | PR_SPEC_FORCE_DISABLE | PR_SPEC_DISABLE_NOEXEC)
 
-static int set_cpus(struct restore_ctx *ctx, pid_t tid, const ProtobufCBinaryData *want)
-{
-	unsigned char cpus[1024];
-	size_t len = want->len < sizeof(cpus) ? want->len : sizeof(cpus);
+/* A tree of few pages, in as few tasks, is made on one processor: a stop that another one has to
+ * be woken for takes ten times as long, and there is nothing to be done at the same time. */
+#define ONE_CPU_TASKS 2
+#define ONE_CPU_PAGES 4096
 
-	memset(cpus, want->len ? 0 : 0xff, sizeof(cpus));
-	if (len)
-		memcpy(cpus, want->data, len);
-	/* All of them is no wish, only what a tool bound to some must not pass on. */
-	if (!len && ctx->bound && syscall(SYS_sched_setaffinity, tid, sizeof(cpus), cpus) < 0)
-		log_warn(ctx->report, "thread %d: may run on the processors of this program only",
-			 tid);
-	if (len && syscall(SYS_sched_setaffinity, tid, sizeof(cpus), cpus) < 0)
-		return fail(ctx->report, "scheduling", errno,
-			    "thread %d: none of its processors is here", tid);
+static bool is_small(const struct pstree *t)
+{
+	const struct pstree_item *it;
+	uint64_t tasks = 0, pages = 0;
+
+	list_for_each(it, &t->items, list) {
+		tasks++;
+		for (size_t i = 0; i < it->nr_runs; i++)
+			pages += it->runs[i].pages;
+	}
+	return tasks <= ONE_CPU_TASKS && pages <= ONE_CPU_PAGES;
+}
+
+/**
+ * attrs_begin - choose the processors that tasks are born on, which are ours
+ * @ctx: the run; loaded
+ *
+ * Return: 0.
+ */
+int attrs_begin(struct restore_ctx *ctx)
+{
+	cpu_set_t one;
+
+	ctx->has_cpus = sched_getaffinity(0, sizeof(ctx->own_cpus), &ctx->own_cpus) == 0;
+	if (!ctx->has_cpus || !is_small(ctx->tree))
+		return 0;
+	CPU_ZERO(&one);
+	CPU_SET((size_t)sched_getcpu(), &one);
+	sched_setaffinity(0, sizeof(one), &one);
 	return 0;
 }
 
 /**
- * attrs_begin - look at what restored threads inherit from this program
+ * attrs_end - this program runs where it ran before attrs_begin()
  * @ctx: the run
  */
-void attrs_begin(struct restore_ctx *ctx)
+void attrs_end(struct restore_ctx *ctx)
 {
-	cpu_set_t own;
+	if (ctx->has_cpus)
+		sched_setaffinity(0, sizeof(ctx->own_cpus), &ctx->own_cpus);
+}
 
-	ctx->bound = sched_getaffinity(0, sizeof(own), &own) == 0 &&
-		     CPU_COUNT(&own) < sysconf(_SC_NPROCESSORS_ONLN);
+/* All of them is no wish, and what a tool is bound to is not passed on to a tree of ours. */
+static int set_cpus(struct restore_ctx *ctx, const struct task_thread *t)
+{
+	const ThreadAttrsEntry *e = t->core->thread_core->attrs;
+	unsigned char cpus[1024];
+	size_t len = e && e->has_cpus ? e->cpus.len : 0;
+
+	if (len > sizeof(cpus))
+		len = sizeof(cpus);
+	memset(cpus, e && !len ? 0xff : 0, sizeof(cpus));
+	if (len)
+		memcpy(cpus, e->cpus.data, len);
+	else if (!e)
+		memcpy(cpus, &ctx->own_cpus, sizeof(ctx->own_cpus));
+	if (syscall(SYS_sched_setaffinity, t->tid, sizeof(cpus), cpus) == 0)
+		return 0;
+	if (len)
+		return fail(ctx->report, "scheduling", errno,
+			    "thread %d: none of its processors is here", t->tid);
+	log_warn(ctx->report, "thread %d: may run on the processors of this program only", t->tid);
+	return 0;
+}
+
+/**
+ * attrs_spread - every thread may run on its own processors
+ * @ctx: the run; all else is restored
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int attrs_spread(struct restore_ctx *ctx)
+{
+	struct pstree_item *it;
+	int ret = 0;
+
+	list_for_each(it, &ctx->tree->items, list)
+		for (size_t i = 0; item_alive(it) && i < it->nr_threads && !ret; i++)
+			ret = set_cpus(ctx, &it->threads[i]);
+	return ret;
 }
 
 /**
@@ -65,7 +122,7 @@ int attrs_set(struct restore_ctx *ctx, const struct task_thread *t)
 	    syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, t->tid, e->ioprio) < 0)
 		return fail(ctx->report, "scheduling", errno, "thread %d: I/O priority %#x", t->tid,
 			    e->ioprio);
-	return e->has_cpus ? set_cpus(ctx, t->tid, &e->cpus) : 0;
+	return 0;
 }
 
 /* A processor that is not affected, or cannot do it, has nothing to turn off. */

@@ -4,6 +4,7 @@
 #ifndef CL_RESTORE_CTX_H
 #define CL_RESTORE_CTX_H
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <time.h>
@@ -95,7 +96,8 @@ struct restore_ctx {
 	SeccompEntry *seccomp; /* seccomp.img, or NULL */
 	pid_t tool;            /* our own pid */
 	int was_subreaper;
-	bool bound; /* to fewer processors than there are */
+	bool has_cpus;
+	cpu_set_t own_cpus; /* this program may run on */
 	pid_t guardian;
 	int ask; /* an event by which the guardian is asked to take the connections; or -1 */
 	unsigned long long since; /* nothing that we have made is older: ticks since boot */

@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "image/image.h"
+#include "restore/attrs.h"
 #include "restore/ctx.h"
 #include "restore/cow.h"
 #include "restore/engine.h"
@@ -159,6 +160,7 @@ static const struct {
 	{ "shared memory", stage_shmem, undo_shmem },
 	{ "shared pages", cow_plan, cow_free },
 	{ "network lock", network_lock, network_unlock },
+	{ "processors", attrs_begin, attrs_end },
 	{ "fork", restore_fork, restore_kill },
 	{ "gone processes", file_gone_end, NULL },
 	{ "seize", restore_seize, NULL },

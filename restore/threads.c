@@ -261,7 +261,6 @@ int restore_threads(struct restore_ctx *ctx)
 	struct pstree_item *it;
 	int ret;
 
-	attrs_begin(ctx);
 	list_for_each(it, &ctx->tree->items, list)
 		if (item_alive(it) && (ret = make_threads(ctx, it)) < 0)
 			return ret;

@@ -11,6 +11,7 @@
 
 #include "kernel/ptrace.h"
 #include "restore/arch.h"
+#include "restore/attrs.h"
 #include "restore/network.h"
 
 static int seize_task(struct restore_ctx *ctx, struct pstree_item *it)
@@ -99,7 +100,7 @@ int restore_disarm(struct restore_ctx *ctx)
 			if ((ret = restore_registers(ctx, &it->threads[i])) < 0)
 				return ret;
 	}
-	return 0;
+	return attrs_spread(ctx);
 }
 
 /* A SIGSTOP that was pending; it takes effect when the task runs. */
