@@ -11,7 +11,7 @@ Q      := $(if $(V),,@)
 PKGS   := libprotobuf-c libnl-3.0 json-c libxxhash libcap smartcols libelf uuid
 DEBS   := gcc make pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-c-dev libnl-3-dev check \
           libjson-c-dev libxxhash-dev libcap-dev libsmartcols-dev libelf-dev zlib1g-dev uuid-dev
-TESTDEBS := python3 perl redis-server sqlite3 criu python3-protobuf runc util-linux procps nginx iproute2 nftables postgresql openssh-server openssh-client golang-go tmux vim less
+TESTDEBS := g++ python3 perl redis-server sqlite3 criu python3-protobuf runc util-linux procps nginx iproute2 nftables postgresql openssh-server openssh-client golang-go tmux vim less
 LINTDEBS := clang clang-tidy clang-format cppcheck libclang-rt-14-dev libsystemd-dev
 
 CFLAGS ?= -O2 -g

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Who may do what by the service: a caller can dump what it could trace, and restore with credentials that it has."""
+import shutil
 from rpclib import *
 
 OTHER = 65533
@@ -151,7 +152,10 @@ def test_capabilities_of_root():
 def in_python(prefix, code):
     """A client in a program of its own, started by @prefix; what it prints."""
     here = os.path.dirname(os.path.abspath(__file__))
-    head = "import sys; sys.path.insert(0, %r); sys.path.insert(0, %r)\nfrom rpclib import *\n" % (here, os.path.dirname(here))
+    # Other users may not get to where these are.
+    for name in ("rpclib.py", "../cl.py"):
+        shutil.copy(os.path.join(here, name), DIR)
+    head = "import sys; sys.path.insert(0, %r)\nfrom rpclib import *\n" % DIR
     p = subprocess.run(prefix + [sys.executable, "-c", head + code], env=dict(os.environ, TEST_DIR=DIR), capture_output=True, text=True)
     assert p.returncode == 0, p.stderr
     return p.stdout

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Many clients at once, limits, and messages that make no sense: all are answered, and the service stays as it was."""
 import threading
+import shutil
 from rpclib import *
 
 BUILD = os.environ.get("BUILD", os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../build"))
@@ -208,7 +209,8 @@ def test_mutated_messages():
         for i, r in enumerate(kinds):
             with open("%s/%02d" % (seeds, i), "wb") as f:
                 f.write(r.SerializeToString())
-        fuzz = [os.path.join(BUILD, "tests/rpc/fuzz"), SOCK, seeds, d]
+        # Other users may not get to where it was built.
+        fuzz = [shutil.copy(os.path.join(BUILD, "tests/rpc/fuzz"), DIR), SOCK, seeds, d]
         good(s.connect().ask(rpc.criu_req(type=rpc.CHECK)))
         subprocess.run(fuzz + ["1000", "7"], check=True, user=NOBODY, group=NOBODY, extra_groups=[], stdout=subprocess.DEVNULL)
         before = at_rest(s)
