@@ -327,8 +327,8 @@ static int read_queues(struct dump_tcp *t, struct tcp_sock *s, const struct tcp_
 	const size_t need = (size_t)st->inq_len + st->outq_len;
 	int ret;
 
-	if (need > t->room) {
-		t->room = need + need / 2;
+	if (!t->buf || need > t->room) {
+		t->room = need + need / 2 + 1;
 		free(t->buf);
 		t->buf = malloc(t->room);
 		if (!t->buf)
