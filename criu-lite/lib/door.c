@@ -209,29 +209,40 @@ void door_put(struct door *d)
 		free_door(d);
 }
 
+static struct door *look_up(dev_t dev, ino_t ino, struct door_ticket **ticket)
+{
+	struct door_ticket *t;
+	struct door *d;
+
+	list_for_each(d, &door_server.doors, list)
+		list_for_each(t, &d->tickets, list)
+			if (t->ino == ino && t->dev == dev) {
+				*ticket = t;
+				return d;
+			}
+	return NULL;
+}
+
 /**
  * door_find_inode - the door of a ticket
  * @dev: the ticket's device
  * @ino: its inode number
- * @ticket: set, if not NULL
  *
  * The server's lock is held.
  *
  * Return: the door, or NULL if it is not one of this process.
  */
-struct door *door_find_inode(dev_t dev, ino_t ino, struct door_ticket **ticket)
+struct door *door_find_inode(dev_t dev, ino_t ino)
 {
-	struct door *d;
 	struct door_ticket *t;
+	struct door *d = look_up(dev, ino, &t);
 
+	if (d && !door_ticket_look(t))
+		return d;
 	list_for_each(d, &door_server.doors, list)
 		list_for_each(t, &d->tickets, list)
-			if (t->ino == ino && t->dev == dev) {
-				if (ticket)
-					*ticket = t;
-				return d;
-			}
-	return NULL;
+			door_ticket_look(t);
+	return look_up(dev, ino, &t);
 }
 
 /**
@@ -246,12 +257,13 @@ struct door *door_find(int fd)
 
 	if (!door_server.pid || fstat(fd, &st) < 0)
 		return NULL;
-	return door_find_inode(st.st_dev, st.st_ino, NULL);
+	return door_find_inode(st.st_dev, st.st_ino);
 }
 
 /* Its ticket, and the user's descriptor of it, an open file of its own. */
 static int make_ticket(struct door_server *s, struct door *d)
 {
+	const struct stat like = { .st_mode = 0777, .st_uid = geteuid(), .st_gid = getegid() };
 	struct door_ticket *t = calloc(1, sizeof(*t));
 	int ret;
 
@@ -259,7 +271,7 @@ static int make_ticket(struct door_server *s, struct door *d)
 		return -ENOMEM;
 	*t = (struct door_ticket){ .handle = -1, .probe = -1, .watch = -1 };
 	/* Nobody else comes to it by name, and whoever was given it may open it again. */
-	ret = door_store_ticket(s, t, 0777, geteuid(), getegid());
+	ret = door_store_ticket(s, d, t, &like);
 	if (ret) {
 		free(t);
 		return ret;

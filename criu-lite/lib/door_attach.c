@@ -24,18 +24,19 @@
 bool door_ticket_mounted(const struct door_ticket *t)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL, end[32];
+	char *line = NULL, want[64];
 	bool found = false;
 	size_t size = 0;
 
-	snprintf(end, sizeof(end), "/t.%llu", (unsigned long long)t->ino);
+	snprintf(want, sizeof(want), "/%s/t.%llu", door_server.random,
+		 (unsigned long long)t->number);
 	while (f && !found && getline(&line, &size, f) >= 0) {
 		unsigned int major, minor;
 		char root[DOOR_PATH_MAX];
 
 		if (sscanf(line, "%*u %*u %u:%u %127s", &major, &minor, root) == 3 &&
-		    makedev(major, minor) == t->dev && strlen(root) > strlen(end))
-			found = !strcmp(root + strlen(root) - strlen(end), end);
+		    makedev(major, minor) == t->dev && strlen(root) >= strlen(want))
+			found = !strcmp(root + strlen(root) - strlen(want), want);
 	}
 	free(line);
 	if (f)

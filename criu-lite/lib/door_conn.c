@@ -58,13 +58,12 @@ static int connect_to(const struct stat *st, int *out)
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	cleanup_close int sock = -1;
 	char path[DOOR_PATH_MAX];
-	struct door_store s = { .mounted = false };
-	int ret = door_store_of(st, &s);
+	struct door_name n;
+	int ret = door_name_find(st, &n);
 
-	if (!ret)
-		ret = door_store_address(&s, st, path);
 	if (ret)
 		return ret;
+	door_name_listener(&n, path);
 	snprintf(a.sun_path, sizeof(a.sun_path), "%.100s", path);
 	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (sock < 0)
@@ -176,6 +175,7 @@ static int open_conn(int fd, const struct stat *st, struct door_conn **out)
 	c->sock = c->memfd = -1;
 	c->dev = st->st_dev;
 	c->ino = st->st_ino;
+	c->stamp = st->st_mtim;
 	ret = door_up();
 	if (!ret)
 		ret = connect_to(st, &c->sock);
@@ -192,6 +192,12 @@ static int open_conn(int fd, const struct stat *st, struct door_conn **out)
 	pthread_mutex_unlock(&client.lock);
 	*out = c;
 	return 0;
+}
+
+static bool is_for(const struct door_conn *c, const struct stat *st)
+{
+	return c->ino == st->st_ino && c->dev == st->st_dev &&
+	       c->stamp.tv_nsec == st->st_mtim.tv_nsec && c->stamp.tv_sec == st->st_mtim.tv_sec;
 }
 
 /**
@@ -212,7 +218,7 @@ int door_conn_get(int fd, struct door_conn **out)
 		return ret;
 	pthread_mutex_lock(&client.lock);
 	list_for_each(c, &client.idle, list)
-		if (c->ino == st.st_ino && c->dev == st.st_dev) {
+		if (is_for(c, &st)) {
 			found = c;
 			break;
 		}

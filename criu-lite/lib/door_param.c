@@ -115,6 +115,8 @@ int door_setparam(int fd, int param, size_t val)
 	d = door_find(fd);
 	if (d)
 		ret = set(d, param, val);
+	if (d && !ret)
+		door_store_note(&door_server, d);
 	pthread_mutex_unlock(&door_server.lock);
 	if (!d)
 		ret = door_info(fd, &info) < 0 || info.di_target < 0 ? -EBADF : -EPERM;

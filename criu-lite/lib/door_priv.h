@@ -20,23 +20,23 @@
 
 #include "base/list.h"
 #include "lib/door.h"
+#include "lib/door_names.h"
 #include "lib/door_wire.h"
 
 #define DOOR_DESCS_MAX 1024          /* of one call, as Solaris has it */
 #define DOOR_DATA_LIMIT (1ull << 30) /* of one call */
 #define DOOR_ASK_LIMIT 2000 /* milliseconds, where a server need not be believed to answer */
-#define DOOR_PATH_MAX 128   /* of names in the store */
 
 /* door_store.c: the directory of tickets and listeners. */
 struct door_store {
-	char root[DOOR_PATH_MAX];
-	dev_t dev;
+	char root[DOOR_ROOT_MAX];
 	bool mounted; /* a file system of its own: every file in it is a ticket */
 };
 
 struct door_ticket {
 	struct list_head list; /* door.tickets; the first is the door's own */
-	dev_t dev;
+	uint64_t number;       /* in its name */
+	dev_t dev;             /* as of the last door_ticket_look() */
 	ino_t ino;
 	int handle; /* O_PATH: is no reference */
 	int probe;  /* open for the lease when the server has no descriptor of its own; or -1 */
@@ -120,9 +120,7 @@ struct door_server {
 	pthread_mutex_t lock;
 	pid_t pid; /* 0: nothing is set up */
 	struct door_store store;
-	char dir[DOOR_PATH_MAX]; /* of tickets, in the store */
-	char sock_name[DOOR_PATH_MAX];
-	uint64_t random; /* in these names */
+	char random[DOOR_SERVER_LEN + 1]; /* in its names there */
 	int listener;
 	int epfd;    /* of the watching thread */
 	int wake;    /* eventfd */
@@ -142,17 +140,18 @@ extern struct door_server door_server;
 int door_store_make(struct door_store *s);
 int door_store_of(const struct stat *st, struct door_store *s);
 int door_store_listen(struct door_server *s);
-int door_store_ticket(const struct door_server *s, struct door_ticket *t, mode_t mode, uid_t uid,
-		      gid_t gid);
-void door_store_drop(const struct door_server *s, const struct door_ticket *t);
-int door_store_address(const struct door_store *s, const struct stat *st, char *path);
+int door_store_ticket(const struct door_server *s, const struct door *d, struct door_ticket *t,
+		      const struct stat *st);
+void door_store_note(const struct door_server *s, struct door *d);
+void door_store_drop(const struct door_server *s, struct door_ticket *t);
+bool door_ticket_look(struct door_ticket *t);
 int door_reopen(int fd, int flags);
 
 /* door.c */
 int door_set_errno(int ret);
 int door_up(void);
 struct door *door_find(int fd);
-struct door *door_find_inode(dev_t dev, ino_t ino, struct door_ticket **ticket);
+struct door *door_find_inode(dev_t dev, ino_t ino);
 void door_get(struct door *d);
 void door_put(struct door *d);
 void door_fill_info(const struct door *d, door_info_t *info);
@@ -215,6 +214,7 @@ struct door_conn {
 	struct list_head list; /* idle or busy */
 	dev_t dev;
 	ino_t ino;
+	struct timespec stamp; /* a restore may give the numbers to another ticket */
 	int sock;
 	int memfd;
 	char *map;

@@ -2,9 +2,10 @@
  * door_store - where doors are known by name. The store is a small tmpfs on
  * /run/door, or where that cannot be mounted a directory of each user in
  * /dev/shm. In it are, for every server, a listener l.RANDOM and a directory
- * RANDOM that nobody else enters, with the tickets t.INODE; and for every
- * ticket a link s.INODE to the listener. A descriptor of a door is a ticket
- * that is open; a path that a door is attached to has a ticket mounted on it.
+ * RANDOM that nobody else enters, with the tickets t.NUMBER; and for every
+ * ticket a link s.INODE that names the listener, see door_names.c. A descriptor
+ * of a door is a ticket that is open; a path that a door is attached to has a
+ * ticket mounted on it.
  *
  * A ticket's content means nothing: device and inode number are what it is.
  * Nobody but its owner and root can make or replace the link s.INODE of it,
@@ -16,6 +17,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
@@ -56,10 +58,9 @@ static bool is_own(const char *path, uid_t uid, struct stat *st)
 	       !(st->st_mode & (S_IWGRP | S_IWOTH));
 }
 
-static void store_set(struct door_store *s, const char *root, dev_t dev, bool mounted)
+static void store_set(struct door_store *s, const char *root, bool mounted)
 {
-	snprintf(s->root, sizeof(s->root), "%s", root);
-	s->dev = dev;
+	snprintf(s->root, sizeof(s->root), "%.63s", root);
 	s->mounted = mounted;
 }
 
@@ -93,7 +94,7 @@ int door_store_make(struct door_store *s)
 	struct stat st;
 
 	if (is_mounted(&st) || (!mount_root() && is_mounted(&st))) {
-		store_set(s, ROOT, st.st_dev, true);
+		store_set(s, ROOT, true);
 		return 0;
 	}
 	own_root(own, geteuid());
@@ -103,7 +104,7 @@ int door_store_make(struct door_store *s)
 		return -EPERM;
 	if (chmod(own, 0711) < 0)
 		return -errno;
-	store_set(s, own, st.st_dev, false);
+	store_set(s, own, false);
 	return 0;
 }
 
@@ -122,55 +123,60 @@ int door_store_of(const struct stat *st, struct door_store *s)
 	if (!S_ISREG(st->st_mode))
 		return -EBADF;
 	if (is_mounted(&dir) && dir.st_dev == st->st_dev) {
-		store_set(s, ROOT, dir.st_dev, true);
+		store_set(s, ROOT, true);
 		return 0;
 	}
 	own_root(own, st->st_uid);
 	if (!is_own(own, st->st_uid, &dir) || dir.st_dev != st->st_dev)
 		return -EBADF;
-	store_set(s, own, dir.st_dev, false);
+	store_set(s, own, false);
 	return 0;
 }
 
-static void link_name(char *path, const struct door_store *s, ino_t ino)
-{
-	snprintf(path, DOOR_PATH_MAX, "%.60s/s.%llu", s->root, (unsigned long long)ino);
-}
-
-static void ticket_name(char *path, const char *dir, ino_t ino)
-{
-	snprintf(path, DOOR_PATH_MAX, "%.90s/t.%llu", dir, (unsigned long long)ino);
-}
-
 /**
- * door_store_address - the socket of a ticket's server
- * @s: its store
- * @st: what fstat(2) says of the ticket
- * @path: DOOR_PATH_MAX bytes, filled
+ * door_name_find - what the store says of a descriptor's file
+ * @st: what fstat(2) says of it
+ * @n: filled; root only, unless 0 is returned
  *
  * Return: 0; -ENXIO for the ticket of a door that is gone; -EBADF if it is no
  * ticket, or the name is not one that its owner made.
  */
-int door_store_address(const struct door_store *s, const struct stat *st, char *path)
+int door_name_find(const struct stat *st, struct door_name *n)
 {
-	char target[DOOR_PATH_MAX];
-	struct stat l;
-	ssize_t n;
+	struct door_store s;
+	int ret = door_store_of(st, &s);
 
-	link_name(path, s, st->st_ino);
-	if (lstat(path, &l) < 0)
-		return errno == ENOENT && s->mounted && S_ISDOOR(st->st_mode) ? -ENXIO : -EBADF;
-	if (!S_ISLNK(l.st_mode) || (l.st_uid != 0 && l.st_uid != st->st_uid))
-		return -EBADF;
-	/* Not followed by the kernel: fs.protected_symlinks would forbid it. */
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n < 0)
-		return -ENXIO;
-	target[n] = 0;
-	if (strncmp(target, LISTENER, strlen(LISTENER)) || strchr(target, '/'))
-		return -EBADF;
-	snprintf(path, DOOR_PATH_MAX, "%.60s/%.40s", s->root, target);
-	return 0;
+	if (ret)
+		return ret;
+	memcpy(n->root, s.root, sizeof(n->root));
+	ret = door_name_read(n, st);
+	if (ret == -ENOENT)
+		return s.mounted && S_ISDOOR(st->st_mode) ? -ENXIO : -EBADF;
+	return ret;
+}
+
+/**
+ * door_store_at - have a store that was there
+ * @root: its path, /run/door or that of a user
+ * @uid: the user
+ * @made: set if it was not there
+ *
+ * Return: 0 or -errno.
+ */
+int door_store_at(const char *root, uid_t uid, bool *made)
+{
+	struct stat st;
+	int ret;
+
+	if (strcmp(root, ROOT) != 0) {
+		*made = mkdir(root, 0711) == 0;
+		if (*made && lchown(root, uid, (gid_t)-1) < 0)
+			return -errno;
+		return is_own(root, uid, &st) ? 0 : -EPERM;
+	}
+	*made = !is_mounted(&st);
+	ret = *made ? mount_root() : 0;
+	return ret ? ret : is_mounted(&st) ? 0 : -EPERM;
 }
 
 /**
@@ -219,25 +225,28 @@ static bool is_dead(const char *path)
 
 static void sweep_server(const struct door_store *s, const char *random)
 {
+	struct door_name n = { 0 };
 	char dir[DOOR_PATH_MAX], path[DOOR_PATH_MAX];
-	unsigned long long ino;
 	struct dirent *e;
+	struct stat st;
 	DIR *d;
 
-	snprintf(dir, sizeof(dir), "%.60s/%.40s", s->root, random);
+	memcpy(n.root, s->root, sizeof(n.root));
+	snprintf(n.server, sizeof(n.server), "%.16s", random);
+	door_name_dir(&n, dir);
 	d = opendir(dir);
 	while (d && (e = readdir(d))) {
-		if (sscanf(e->d_name, "t.%llu", &ino) != 1)
+		if (sscanf(e->d_name, "t.%" SCNu64, &n.number) != 1 ||
+		    fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		link_name(path, s, ino);
+		door_name_link(&n, st.st_ino, path);
 		unlink(path);
-		ticket_name(path, dir, ino);
-		unlink(path);
+		unlinkat(dirfd(d), e->d_name, 0);
 	}
 	if (d)
 		closedir(d);
 	rmdir(dir);
-	snprintf(path, sizeof(path), "%.60s/" LISTENER "%.40s", s->root, random);
+	door_name_listener(&n, path);
 	unlink(path);
 }
 
@@ -263,9 +272,16 @@ static void sweep(const struct door_store *s)
 		closedir(d);
 }
 
+static void server_name(const struct door_server *s, struct door_name *n)
+{
+	*n = (struct door_name){ .number = 0 };
+	memcpy(n->root, s->store.root, sizeof(n->root));
+	memcpy(n->server, s->random, sizeof(n->server));
+}
+
 /**
  * door_store_listen - open the listener and the ticket directory of a server
- * @s: has its store; dir, sock_name and listener are set
+ * @s: has its store; random and listener are set
  *
  * Return: 0 or -errno.
  */
@@ -273,61 +289,98 @@ int door_store_listen(struct door_server *s)
 {
 	cleanup_close int sk = -1;
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	char path[DOOR_PATH_MAX];
+	struct door_name n;
 	uint64_t random;
 
 	sweep(&s->store);
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		return -EAGAIN;
-	snprintf(s->sock_name, sizeof(s->sock_name), LISTENER "%016llx",
-		 (unsigned long long)random);
-	snprintf(s->dir, sizeof(s->dir), "%.60s/%016llx", s->store.root,
-		 (unsigned long long)random);
-	snprintf(a.sun_path, sizeof(a.sun_path), "%.60s/%.40s", s->store.root, s->sock_name);
+	snprintf(s->random, sizeof(s->random), "%016" PRIx64, random);
+	server_name(s, &n);
+	door_name_listener(&n, path);
+	snprintf(a.sun_path, sizeof(a.sun_path), "%.107s", path);
+	door_name_dir(&n, path);
 	sk = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (sk < 0 || mkdir(s->dir, 0700) < 0 || bind(sk, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+	if (sk < 0 || mkdir(path, 0700) < 0 || bind(sk, (struct sockaddr *)&a, sizeof(a)) < 0 ||
 	    chmod(a.sun_path, 0666) < 0 || listen(sk, SOMAXCONN) < 0)
 		return -errno;
 	s->listener = take_fd(&sk);
 	return 0;
 }
 
+/* What the link of a ticket says. */
+static void describe(const struct door_server *s, const struct door *d, const struct door_ticket *t,
+		     struct door_name *n)
+{
+	server_name(s, n);
+	n->number = t->number;
+	n->id = d->id;
+	n->attributes = d->attributes;
+	n->desc_max = d->desc_max;
+	n->data_max = d->data_max;
+	n->data_min = d->data_min;
+}
+
 /**
  * door_store_ticket - make a ticket
  * @s: the server
- * @t: dev, ino and handle are set
- * @mode: permissions
- * @uid: owner
- * @gid: group
+ * @d: the door
+ * @t: number, dev, ino and handle are set
+ * @st: its permissions, owner and group
  *
  * Return: 0 or -errno.
  */
-int door_store_ticket(const struct door_server *s, struct door_ticket *t, mode_t mode, uid_t uid,
-		      gid_t gid)
+int door_store_ticket(const struct door_server *s, const struct door *d, struct door_ticket *t,
+		      const struct stat *st)
 {
-	char from[32], to[DOOR_PATH_MAX], name[DOOR_PATH_MAX];
-	cleanup_close int fd = open(s->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), handle = -1;
-	struct stat st;
-	int err;
+	char from[32], to[DOOR_PATH_MAX];
+	cleanup_close int fd = -1, handle = -1;
+	struct door_name n;
+	struct stat made;
+	int ret;
 
-	if (fd < 0 || fchown(fd, uid, gid) < 0 || fchmod(fd, (mode & 0777) | S_ISVTX) < 0 ||
-	    fstat(fd, &st) < 0)
+	server_name(s, &n);
+	door_name_dir(&n, to);
+	fd = open(to, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0 || fchown(fd, st->st_uid, st->st_gid) < 0 ||
+	    fchmod(fd, (st->st_mode & 0777) | S_ISVTX) < 0 || fstat(fd, &made) < 0)
 		return -errno;
+	t->number = t->ino = made.st_ino;
+	t->dev = made.st_dev;
+	describe(s, d, t, &n);
 	snprintf(from, sizeof(from), "/proc/self/fd/%d", fd);
-	ticket_name(to, s->dir, st.st_ino);
+	door_name_ticket(&n, to);
 	if (linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) < 0)
 		return -errno;
 	/* By its name: what @fd is has none, and cannot be mounted. */
 	handle = open(to, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	link_name(name, &s->store, st.st_ino);
-	if (handle < 0 || symlink(s->sock_name, name) < 0) {
-		err = errno;
+	ret = handle < 0 ? -errno : door_name_write(&n, made.st_ino);
+	if (ret) {
 		unlink(to);
-		return -err;
+		return ret;
 	}
-	t->dev = st.st_dev;
-	t->ino = st.st_ino;
 	t->handle = take_fd(&handle);
 	return 0;
+}
+
+/**
+ * door_store_note - say what has become of a door
+ * @s: the server
+ * @d: the door
+ *
+ * It is for who looks at the door from outside, and may fail.
+ */
+void door_store_note(const struct door_server *s, struct door *d)
+{
+	struct door_ticket *t;
+	struct door_name n;
+
+	list_for_each(t, &d->tickets, list) {
+		door_ticket_look(t);
+		describe(s, d, t, &n);
+		door_name_write(&n, t->ino);
+	}
 }
 
 /**
@@ -335,12 +388,33 @@ int door_store_ticket(const struct door_server *s, struct door_ticket *t, mode_t
  * @s: the server
  * @t: the ticket
  */
-void door_store_drop(const struct door_server *s, const struct door_ticket *t)
+void door_store_drop(const struct door_server *s, struct door_ticket *t)
 {
 	char path[DOOR_PATH_MAX];
+	struct door_name n;
 
-	link_name(path, &s->store, t->ino);
+	door_ticket_look(t);
+	server_name(s, &n);
+	n.number = t->number;
+	door_name_link(&n, t->ino, path);
 	unlink(path);
-	ticket_name(path, s->dir, t->ino);
+	door_name_ticket(&n, path);
 	unlink(path);
+}
+
+/**
+ * door_ticket_look - a restore may have made a ticket anew
+ * @t: the ticket; dev and ino are set
+ *
+ * Return: whether they are others than before.
+ */
+bool door_ticket_look(struct door_ticket *t)
+{
+	struct stat st;
+
+	if (fstat(t->handle, &st) < 0 || (st.st_ino == t->ino && st.st_dev == t->dev))
+		return false;
+	t->dev = st.st_dev;
+	t->ino = st.st_ino;
+	return true;
 }

@@ -176,6 +176,8 @@ bool door_unref_is(struct door *d)
 
 	if (!is_told(d) || d->revoked)
 		return false;
+	list_for_each(t, &d->tickets, list)
+		door_ticket_look(t);
 	own = dup_own(d, first);
 	d->had_fd = own >= 0;
 	list_for_each(t, &d->tickets, list) {
@@ -289,14 +291,15 @@ void door_unref_look(struct door *d)
 	door_watch_wake();
 }
 
-static void closed(int watch)
+/* After an overflow it may have been any. */
+static void closed(const struct inotify_event *e)
 {
 	struct door *d;
 	struct door_ticket *t;
 
 	list_for_each(d, &door_server.doors, list)
 		list_for_each(t, &d->tickets, list)
-			if (t->watch == watch) {
+			if (t->watch >= 0 && (t->watch == e->wd || e->mask & IN_Q_OVERFLOW)) {
 				d->unref_look = true;
 				d->unref_try = 0;
 			}
@@ -315,7 +318,7 @@ void door_unref_event(void)
 		for (char *p = buf; p < buf + n;) {
 			const struct inotify_event *e = (const void *)p;
 
-			closed(e->wd);
+			closed(e);
 			p += sizeof(*e) + e->len;
 		}
 		pthread_mutex_unlock(&door_server.lock);

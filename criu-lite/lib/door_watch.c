@@ -64,13 +64,14 @@ static void fill_welcome(const struct door *d, struct door_welcome *w)
 /* A ticket for a path that somebody will mount it on. Returns its handle, or -errno. */
 static int attach_ticket(struct door *d, const struct door_hello *h)
 {
+	const struct stat like = { .st_mode = h->mode, .st_uid = h->uid, .st_gid = h->gid };
 	struct door_ticket *t = calloc(1, sizeof(*t));
 	int ret;
 
 	if (!t)
 		return -ENOMEM;
 	*t = (struct door_ticket){ .handle = -1, .probe = -1, .watch = -1 };
-	ret = d->revoked ? -EBADF : door_store_ticket(&door_server, t, h->mode, h->uid, h->gid);
+	ret = d->revoked ? -EBADF : door_store_ticket(&door_server, d, t, &like);
 	if (!ret)
 		list_add_tail(&t->list, &d->tickets);
 	if (!ret)
@@ -134,7 +135,7 @@ static void hello(int sock)
 		close_owned(&fds[0]);
 		fds[0] = -1;
 		pthread_mutex_lock(&door_server.lock);
-		taken = serve_hello(sock, door_find_inode(st.st_dev, st.st_ino, NULL), &h, &fds[1]);
+		taken = serve_hello(sock, door_find_inode(st.st_dev, st.st_ino), &h, &fds[1]);
 		pthread_mutex_unlock(&door_server.lock);
 	}
 	close_owned(&fds[0]);
