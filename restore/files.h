@@ -94,6 +94,11 @@ int ghost_make_parents(char *path, int *made);
 void ghost_remove_parents(char *path, int made);
 #define GHOST_MARK ".criu-lite-ghost." /* known to dump, which leaves it out of the name */
 
+/* files_taken.c */
+typedef int ghost_make_fn(const char *path, const void *what);
+int ghost_make_taken(const char *name, ghost_make_fn *make, const void *what);
+#define GHOST_DIR ".criu-lite-ghost.XXXXXX"
+
 /* files_link.c */
 int file_link_make(struct pstree *t, struct file_desc *d, struct ghost *g);
 

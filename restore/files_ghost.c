@@ -73,8 +73,9 @@ void ghost_remove_parents(char *path, int made)
 }
 
 /* Makes the node under exactly that name; its name is gone again when this returns. */
-static int make_at(const char *path, const GhostFileEntry *e)
+static int make_at(const char *path, const void *what)
 {
+	const GhostFileEntry *e = what;
 	cleanup_close int fd = -1;
 	int ret = 0;
 
@@ -135,6 +136,9 @@ static int make_node(struct file_desc *d, const char *name, const GhostFileEntry
 	snprintf(path, sizeof(path), "%s", name);
 	fd = make_at(path, e);
 	if (fd == -EEXIST) {
+		fd = ghost_make_taken(name, make_at, e);
+		if (fd >= 0)
+			return fd;
 		snprintf(path, sizeof(path), "%s" GHOST_MARK "%u", name, id);
 		fd = make_at(path, e);
 	} else if (fd == -ENOENT) {
@@ -213,6 +217,21 @@ static int set_attributes(struct file_desc *d, int fd, const GhostFileEntry *e)
 	return 0;
 }
 
+/* A file that somebody has open for writing cannot be run. */
+static int stop_writing(struct file_desc *d, struct ghost *g)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", g->fd);
+	fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return file_fail(d, errno, "open the deleted file again");
+	close(g->fd);
+	g->fd = fd;
+	return 0;
+}
+
 static int make_ghost(struct pstree *t, struct file_desc *d, struct ghost *g)
 {
 	const RegFileEntry *reg = file_desc_entry(d);
@@ -238,6 +257,8 @@ static int make_ghost(struct pstree *t, struct file_desc *d, struct ghost *g)
 		ret = fill(d, r, g->fd, e);
 	if (!ret)
 		ret = set_attributes(d, g->fd, e);
+	if (!ret && S_ISREG(e->mode) && !g->tmpfile)
+		ret = stop_writing(d, g);
 	image_close(&r);
 	return ret;
 }

@@ -1,5 +1,5 @@
 # Files without a name: content, holes, sharing, O_TMPFILE, directories, FIFOs, a replaced name.
-import fcntl
+import mmap
 import os
 import stat
 
@@ -30,9 +30,36 @@ os.write(old, b"old")
 with open("other", "w") as f:
     f.write("new")
 os.rename("other", "name")
-links = [os.readlink(f"/proc/self/fd/{fd}") for fd in (g, g2, d, u, ff)]
+os.mkdir("taken")
+td = os.open("taken", os.O_RDONLY)
+os.rmdir("taken")
+os.symlink("name", "taken")
+tl = os.open("taken", os.O_PATH | os.O_NOFOLLOW)
+os.unlink("taken")
+os.mkfifo("taken")
+tf = os.open("taken", os.O_RDWR)
+os.unlink("taken")
+os.write(tf, b"fifo")
+with open("taken", "w") as f:
+    f.write("taken")
+mapped = mmap.mmap(old, 0)
+taken = (old, td, tl, tf)
+links = [os.readlink(f"/proc/self/fd/{fd}") for fd in (g, g2, d, u, ff, *taken)]
+
+
+def in_maps():
+    with open("/proc/self/maps") as f:
+        return [line.split(maxsplit=5)[5] for line in f if "/name (deleted)" in line]
+
+
+maps = in_maps()
 ready()
-check("links", [os.readlink(f"/proc/self/fd/{fd}") for fd in (g, g2, d, u, ff)], links)
+check("links", [os.readlink(f"/proc/self/fd/{fd}") for fd in (g, g2, d, u, ff, *taken)], links)
+check("maps", in_maps(), maps)
+check("mapped", mapped[:3], b"old")
+check("taken", (os.listdir(td), os.readlink("", dir_fd=tl), os.read(tf, 9)), ([], "name", b"fifo"))
+with open("taken") as f:
+    check("taken since", f.read(), "taken")
 st = os.fstat(g)
 check("mode", oct(st.st_mode), oct(stat.S_IFREG | 0o640))
 check("nlink", st.st_nlink, 0)
@@ -52,5 +79,6 @@ check("fifo", os.read(ff, 10), b"fifo")
 check("replaced", os.pread(old, 10, 0), b"old")
 with open("name") as f:
     check("replacement", f.read(), "new")
-check("nothing left", sorted(x for x in os.listdir(".") if x in ("gone", "dir", "up", "ff")), [])
+own = ("after", "before", "images")
+check("nothing left", sorted(x for x in os.listdir(".") if not x.startswith(own)), ["name", "out", "taken"])
 done()
