@@ -166,8 +166,9 @@ struct file_desc *dump_mapped_file(struct dump_ctx *ctx, struct pstree_item *it,
 struct file_desc *dump_link_file(struct dump_ctx *ctx, struct pstree_item *it, const char *name);
 int dump_files_finish(struct dump_ctx *ctx);
 /* locks.c */
-int dump_locks(struct dump_ctx *ctx);       /* held and waited for */
-void dump_links_undo(struct dump_ctx *ctx); /* files_link.c */
+int dump_locks(struct dump_ctx *ctx);        /* held and waited for */
+int dump_mapped_locks(struct dump_ctx *ctx); /* those that cannot be restored */
+void dump_links_undo(struct dump_ctx *ctx);  /* files_link.c */
 /* write.c */
 int dump_write(struct dump_ctx *ctx); /* all images but pages and the inventory */
 

@@ -175,6 +175,7 @@ static const struct stage stages[] = {
 	{ "files", dump_files, undo_files, FOR_BOTH },
 	{ "locks", dump_locks, NULL, FOR_BOTH },
 	{ "mapped files", dump_vma_files, NULL, FOR_BOTH },
+	{ "locks of mapped files", dump_mapped_locks, NULL, FOR_BOTH },
 	{ "files, second look", stage_finish_files, NULL, FOR_BOTH },
 	{ "blockers", stage_blockers, NULL, FOR_BOTH },
 	{ "connections", tcp_hold, tcp_let_go, FOR_IMAGES },
@@ -192,7 +193,7 @@ static bool goes_on(struct dump_ctx *ctx, const struct stage *s, int ret)
 {
 	return ret && report_count(ctx->report) > ctx->causes_before &&
 	       (s->run == dump_files || s->run == dump_locks || s->run == dump_vma_files ||
-		s->run == stage_finish_files);
+		s->run == dump_mapped_locks || s->run == stage_finish_files);
 }
 
 static int run_stages(struct dump_ctx *ctx)

@@ -176,6 +176,24 @@ int locks_copy_leased(const struct dump_ctx *ctx, const struct stat *st)
 	return fd < 0 ? -errno : fd;
 }
 
+/**
+ * locks_of_descriptions - how many locks the descriptors of the tree show
+ * @ctx: the dump, after dump_files()
+ * @ino: the inode
+ *
+ * Return: the number of flock and OFD locks and of leases.
+ */
+size_t locks_of_descriptions(const struct dump_ctx *ctx, ino_t ino)
+{
+	const struct found_locks *f;
+	size_t n = 0;
+
+	for (f = ctx->files->locks; f; f = f->next)
+		for (size_t i = 0; i < f->nr_own; i++)
+			n += f->own[i].kind != LOCK_POSIX && f->own[i].ino == ino;
+	return n;
+}
+
 static void add_lock(struct dump_ctx *ctx, const struct lock_line *l, struct pstree_item *it,
 		     int fd, struct file_desc *d)
 {

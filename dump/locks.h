@@ -12,6 +12,7 @@
 /* locks.c */
 int locks_look(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi);
 int locks_copy_leased(const struct dump_ctx *ctx, const struct stat *st);
+size_t locks_of_descriptions(const struct dump_ctx *ctx, ino_t ino);
 bool locks_leased(const struct dump_ctx *ctx, const struct stat *st);
 
 /* locks_outside.c: who outside of the tree has a description, too. 0: nobody that is looked at. */

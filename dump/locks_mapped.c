@@ -1,0 +1,83 @@
+/*
+ * locks_mapped - locks of a description that is only mapped. Closing its
+ * descriptors has not ended them, and no fdinfo tells of them: what is left
+ * over in /proc/locks on the inode of a shared, writable mapping is taken for
+ * one. Restore has no descriptor to take it again with, so it is refused.
+ */
+#include "dump/locks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "dump/files.h"
+
+struct all_locks {
+	struct proc_text text;
+	struct lock_line *list;
+	size_t n;
+};
+
+/* POSIX locks went with the descriptor; those of a taker outside are its own. */
+static bool may_be_mapped(const struct dump_ctx *ctx, const struct lock_line *l, ino_t ino)
+{
+	return !l->waits && l->ino == ino && l->kind != LOCK_POSIX && l->kind != LOCK_OTHER &&
+	       (l->pid <= 0 || pstree_find(ctx->tree, l->pid));
+}
+
+/* Read when the first such mapping is met: /proc/locks waits for an RCU grace period. */
+static int read_all(struct dump_ctx *ctx, struct all_locks *a)
+{
+	int ret = a->list ? 0 : lock_list(&a->text, &a->list, &a->n);
+
+	return ret ? fail(ctx->report, "file-locks", -ret, "read /proc/locks") : 0;
+}
+
+static int check_vma(struct dump_ctx *ctx, const struct pstree_item *it, const struct vma *v,
+		     struct all_locks *a)
+{
+	const struct fd_info *fi = &v->file->dump->fi;
+	const struct lock_line *last = NULL;
+	int ret = read_all(ctx, a);
+	size_t all = 0;
+
+	for (size_t i = 0; !ret && i < a->n; i++)
+		if (may_be_mapped(ctx, &a->list[i], fi->st.st_ino)) {
+			last = &a->list[i];
+			all++;
+		}
+	if (!last || all <= locks_of_descriptions(ctx, fi->st.st_ino))
+		return ret;
+	return fail(ctx->report, "file-lock-mapped", EOPNOTSUPP,
+		    "pid %d (%s): %.200s, mapped at %llx-%llx, has a lock (%s) that no descriptor "
+		    "of the tree shows",
+		    it->pid, it->dump->stat.comm, fi->link, (unsigned long long)v->e->start,
+		    (unsigned long long)v->e->end, lock_kind_name(last->kind));
+}
+
+/**
+ * dump_mapped_locks - refuse locks that only a mapping keeps
+ * @ctx: the dump, after dump_vma_files()
+ *
+ * Return: 0, or -errno after every cause has been recorded.
+ */
+int dump_mapped_locks(struct dump_ctx *ctx)
+{
+	struct all_locks a = { 0 };
+	struct pstree_item *it;
+	int bad = 0;
+
+	list_for_each(it, &ctx->tree->items, list)
+		for (size_t i = 0; item_alive(it) && i < it->nr_vmas; i++) {
+			const struct vma *v = &it->vmas[i];
+			int ret = 0;
+
+			if (v->file && v->file->dump && S_ISREG(v->file->dump->fi.st.st_mode) &&
+			    v->e->status & VMA_FILE_SHARED && (v->e->fdflags & O_ACCMODE) == O_RDWR)
+				ret = check_vma(ctx, it, v, &a);
+			bad = bad ? bad : ret;
+		}
+	free(a.list);
+	proc_text_free(&a.text);
+	return bad;
+}
