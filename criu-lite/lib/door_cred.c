@@ -181,52 +181,19 @@ void ucred_free(ucred_t *uc)
 	free(uc);
 }
 
-/**
- * ucred_geteuid - the effective user
- * @uc: as filled by door_ucred()
- *
- * Return: its id. So do the others.
- */
-uid_t ucred_geteuid(const ucred_t *uc)
-{
-	return uc->euid;
-}
-
-/** ucred_getruid - the real user @uc: as ucred_geteuid() */
-uid_t ucred_getruid(const ucred_t *uc)
-{
-	return uc->ruid;
-}
-
-/** ucred_getsuid - the saved user @uc: as ucred_geteuid() */
-uid_t ucred_getsuid(const ucred_t *uc)
-{
-	return uc->suid;
-}
-
-/** ucred_getegid - the effective group @uc: as ucred_geteuid() */
-gid_t ucred_getegid(const ucred_t *uc)
-{
-	return uc->egid;
-}
-
-/** ucred_getrgid - the real group @uc: as ucred_geteuid() */
-gid_t ucred_getrgid(const ucred_t *uc)
-{
-	return uc->rgid;
-}
-
-/** ucred_getsgid - the saved group @uc: as ucred_geteuid() */
-gid_t ucred_getsgid(const ucred_t *uc)
-{
-	return uc->sgid;
-}
-
-/** ucred_getpid - the process @uc: as ucred_geteuid() */
-pid_t ucred_getpid(const ucred_t *uc)
-{
-	return uc->pid;
-}
+/* ucred_getNAME() - an id of the caller: @uc as filled by door_ucred(). Return: the id. */
+#define ID_READER(type, name)                   \
+	type ucred_get##name(const ucred_t *uc) \
+	{                                       \
+		return uc->name;                \
+	}
+ID_READER(uid_t, euid)
+ID_READER(uid_t, ruid)
+ID_READER(uid_t, suid)
+ID_READER(gid_t, egid)
+ID_READER(gid_t, rgid)
+ID_READER(gid_t, sgid)
+ID_READER(pid_t, pid)
 
 /**
  * ucred_getgroups - the supplementary groups
