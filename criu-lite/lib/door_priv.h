@@ -147,15 +147,31 @@ void door_store_drop(const struct door_server *s, struct door_ticket *t);
 bool door_ticket_look(struct door_ticket *t);
 int door_reopen(int fd, int flags);
 
-/* door.c */
+/* door_server.c */
 int door_set_errno(int ret);
 int door_up(void);
+int door_server_up(struct door_server *s);
 struct door *door_find(int fd);
 struct door *door_find_inode(dev_t dev, ino_t ino);
 void door_get(struct door *d);
 void door_put(struct door *d);
+void door_free(struct door *d);
+
+/* door.c */
+int door_new(const struct door *like, struct door **out);
+void door_release(struct door *d);
+
+/* door_xcreate.c */
+void door_deplete(struct door_thread *t, struct door *d);
+
+/* door_info.c */
 void door_fill_info(const struct door *d, door_info_t *info);
+int door_info_of(int fd, door_info_t *info, int limit);
+
+/* door_param.c */
 int door_param_of(const struct door *d, int param, size_t *out);
+
+/* door_range.c */
 int door_check_range(const void *p, size_t len);
 
 /* door_pool.c */
@@ -173,7 +189,18 @@ bool door_spin(const _Atomic uint32_t *word, uint32_t val, const _Atomic uint32_
 int door_word_wait(_Atomic uint32_t *word, uint32_t val, unsigned int us);
 void door_word_wake(_Atomic uint32_t *word);
 uint32_t door_cpu(void);
-void door_deplete(struct door_thread *t, struct door *d);
+
+/* door_args.c */
+int door_args_judge(const struct door *d, size_t size, unsigned int descs);
+int door_args_take(struct door_thread *t, size_t size, unsigned int descs, int err);
+void door_args_drop(struct door_session *s);
+
+/* door_answer.c */
+void door_answer(struct door_session *s, size_t size, unsigned int descs, int err);
+int door_reply(struct door_thread *t, const char *data, size_t size, const door_desc_t *desc,
+	       unsigned int n);
+void door_end_call(struct door_thread *t);
+void door_forget_session(struct door_thread *t);
 
 /* door_serve.c */
 struct door_thread *door_thread_self(void);
@@ -229,7 +256,6 @@ void door_conn_put(struct door_conn *c);
 void door_conn_drop(struct door_conn *c);
 int door_conn_fit(struct door_conn *c, size_t data);
 int door_ask(int fd, const struct door_hello *h, struct door_welcome *w, int *out, int limit);
-int door_info_of(int fd, door_info_t *info, int limit);
 void door_conn_fork_prepare(void);
 void door_conn_fork_parent(void);
 void door_conn_fork_child(void);

@@ -4,8 +4,7 @@
  * whatever the procedure has on the stack.
  *
  * A thread that stays with its session looks at the word of the next call
- * there, see door_pool.c. Arguments are copied out of the session's memory
- * before they are looked at: the client may write to it at any time.
+ * there, see door_pool.c.
  */
 #include "lib/door_priv.h"
 
@@ -13,200 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/fdpass.h"
 
 #define PARK_US 2000 /* that a thread stays with its session */
-#define HUGE_PAGE ((size_t)2 << 20)
-#define KEEP_BUFFER (8u << 20) /* bytes for arguments that a thread keeps */
-
-static void forget_session(struct door_thread *t)
-{
-	struct door_session *s = t->session;
-
-	pthread_mutex_lock(&door_server.lock);
-	if (t->taken)
-		s->door->active--;
-	t->taken = false;
-	t->session = NULL;
-	s->thread = NULL;
-	door_session_free(s);
-	pthread_mutex_unlock(&door_server.lock);
-}
-
-/* The answer is there: wakes the client, however it waits. */
-static void announce(struct door_session *s)
-{
-	struct door_arena *a = door_arena_of(s->map);
-	const struct door_note ring = { .type = DOOR_NOTE_RING };
-
-	switch (atomic_exchange(&a->ret, RET_DONE)) {
-	case RET_ASLEEP:
-		door_word_wake(&a->ret);
-		break;
-	case RET_SOCKET:
-		fd_send_msg(s->sock, &ring, sizeof(ring), NULL, 0, MSG_DONTWAIT);
-		break;
-	default:
-		break;
-	}
-}
-
-static void answer(struct door_session *s, size_t size, unsigned int descs, int err)
-{
-	struct door_arena *a = door_arena_of(s->map);
-
-	a->res_size = size;
-	a->res_descs = descs;
-	a->res_err = err;
-	announce(s);
-}
-
-/* The call is over; its session is still this thread's, or freed with its client. */
-static void end_call(struct door_thread *t)
-{
-	struct door_session *s = t->session;
-	struct door *d = s->door;
-	bool look;
-
-	pthread_mutex_lock(&door_server.lock);
-	s->thread = NULL;
-	t->taken = false;
-	look = !--d->active && d->unref_look;
-	if (s->gone || d->revoked) {
-		t->session = NULL;
-		door_session_free(s);
-	}
-	pthread_mutex_unlock(&door_server.lock);
-	if (look)
-		door_watch_wake();
-	if (t->buf_size > KEEP_BUFFER) {
-		free(t->buf);
-		t->buf = NULL;
-		t->buf_size = 0;
-	}
-}
-
-static int send_results(struct door_session *s, const char *data, size_t size,
-			const door_desc_t *desc, unsigned int n)
-{
-	int ret = door_session_fit(s, size, true);
-
-	if (ret)
-		return -E2BIG;
-	if (size)
-		memcpy(s->map + DOOR_ARENA_DATA, data, size);
-	return door_desc_send(s->sock, desc, n, MSG_DONTWAIT);
-}
-
-/* Gives the results of the call that @t has. A client that is gone needs none. */
-static int reply(struct door_thread *t, const char *data, size_t size, const door_desc_t *desc,
-		 unsigned int n)
-{
-	struct door_session *s = t->session;
-	int ret;
-
-	if (!s->gone) {
-		ret = send_results(s, data, size, desc, n);
-		if (ret == -ETOOMANYREFS)
-			ret = -EMFILE;
-		if (ret == -E2BIG || ret == -EMFILE)
-			return ret;
-		if (ret)
-			shutdown(s->sock, SHUT_RDWR);
-		else
-			answer(s, size, n, 0);
-	}
-	door_desc_release(desc, n);
-	end_call(t);
-	return 0;
-}
-
-/* What came with a call that is refused. */
-static void close_fds(struct door_session *s)
-{
-	for (unsigned int i = 0; i < s->nr_fds; i++)
-		close(s->fds[i]);
-	s->nr_fds = 0;
-	s->full = false;
-}
-
-static int judge(const struct door *d, size_t size, unsigned int descs)
-{
-	if (d->revoked)
-		return EBADF;
-	if (size > DOOR_DATA_LIMIT || descs > DOOR_DESCS_MAX)
-		return E2BIG;
-	if (size > d->data_max || size < d->data_min)
-		return ENOBUFS;
-	if (descs && d->attributes & DOOR_REFUSE_DESC)
-		return ENOTSUP;
-	return descs > d->desc_max ? ENFILE : 0;
-}
-
-/* Large ones are on large pages, where a switch of processes costs less. */
-static char *make_buffer(size_t size)
-{
-	char *buf = aligned_alloc(size >= HUGE_PAGE / 2 ? HUGE_PAGE : 64, size);
-
-	if (buf && size >= HUGE_PAGE / 2)
-		madvise(buf, size, MADV_HUGEPAGE);
-	return buf;
-}
-
-static int copy_args(struct door_thread *t, size_t size)
-{
-	if (size > t->buf_size) {
-		const size_t unit = size >= HUGE_PAGE / 2 ? HUGE_PAGE : 4096;
-		const size_t room = (size + unit - 1) & ~(unit - 1);
-		char *buf = make_buffer(room);
-
-		if (!buf)
-			return EAGAIN;
-		free(t->buf);
-		t->buf = buf;
-		t->buf_size = room;
-	}
-	if (size)
-		memcpy(t->buf, t->session->map + DOOR_ARENA_DATA, size);
-	return 0;
-}
-
-/* The descriptors that were announced: those that came before, and the rest. */
-static int take_fds(struct door_thread *t, unsigned int descs)
-{
-	struct door_session *s = t->session;
-	unsigned int n = 0;
-	int ret = 0;
-
-	if (s->nr_fds > descs || descs > DOOR_DESCS_MAX)
-		return EBADMSG;
-	if (s->full)
-		return EMFILE;
-	if (descs) {
-		int *fds = realloc(s->fds, descs * sizeof(int));
-		door_desc_t *all;
-
-		if (!fds)
-			return EAGAIN;
-		s->fds = fds;
-		all = realloc(t->descs, descs * sizeof(*all));
-		if (!all)
-			return EAGAIN;
-		t->descs = all;
-		ret = door_desc_recv(s->sock, s->fds + s->nr_fds, descs - s->nr_fds, &n);
-		s->nr_fds += n;
-	}
-	if (ret)
-		return ret == -EMFILE ? EMFILE : EBADMSG;
-	door_desc_fill(t->descs, s->fds, descs);
-	t->nr_descs = descs;
-	s->nr_fds = 0;
-	return 0;
-}
 
 static void run(struct door_thread *t, struct door *d, size_t size)
 {
@@ -234,26 +45,21 @@ static void serve_call(struct door_thread *t, bool last)
 	s->thread = t;
 	t->taken = true;
 	d->active++;
-	err = judge(d, size, descs);
+	err = door_args_judge(d, size, descs);
 	pthread_mutex_unlock(&door_server.lock);
 	if (last)
 		door_deplete(t, d);
-	if (!err && door_session_fit(s, size, false))
-		err = EBADMSG;
-	if (!err)
-		err = copy_args(t, size);
-	if (!err || descs)
-		err = err ? (take_fds(t, descs), err) : take_fds(t, descs);
+	err = door_args_take(t, size, descs, err);
 	if (err == EBADMSG) {
 		/* Not a client of this library. */
-		forget_session(t);
+		door_forget_session(t);
 		return;
 	}
 	if (!err)
 		run(t, d, size);
-	close_fds(s);
-	answer(s, 0, 0, err);
-	end_call(t);
+	door_args_drop(s);
+	door_answer(s, 0, 0, err);
+	door_end_call(t);
 }
 
 /* Leaves the words of the session. Returns whether there is a call after all. */
@@ -304,7 +110,7 @@ static int wait_session(struct door_thread *t)
 	if (!door_session_arm(s, false))
 		return 0;
 	t->session = s;
-	forget_session(t);
+	door_forget_session(t);
 	return 0;
 }
 
@@ -382,7 +188,7 @@ static int next_call(struct door_thread *t, bool *last)
 		if (ret == 1)
 			break;
 		if (ret < 0)
-			forget_session(t);
+			door_forget_session(t);
 		t->session = NULL;
 	}
 	*last = door_pool_leave(t);
@@ -412,7 +218,7 @@ static void thread_gone(void *arg)
 	if (t->waiting)
 		door_pool_leave(t);
 	if (t->session)
-		forget_session(t);
+		door_forget_session(t);
 	leave_pool(t);
 }
 
@@ -464,7 +270,7 @@ static int serve_next(struct door_thread *t)
 			s = NULL;
 		t->session = s;
 		if (s)
-			forget_session(t);
+			door_forget_session(t);
 	}
 	if (wrong_pool(t))
 		leave_pool(t);
@@ -543,7 +349,7 @@ int door_return(char *data, size_t size, door_desc_t *desc, unsigned int num)
 	if (!t->taken) {
 		door_desc_release(desc, num);
 	} else {
-		ret = reply(t, data, size, desc, num);
+		ret = door_reply(t, data, size, desc, num);
 		if (ret) {
 			pthread_setcancelstate(t->cancel_state, NULL);
 			return door_set_errno(ret);

@@ -201,8 +201,14 @@ static void row26_release(void)
 {
 	int refuse = door_create(echo, NULL, DOOR_REFUSE_DESC), plain = open("/dev/null", O_RDONLY);
 	door_arg_t a = { .data_size = 0 };
+	int before;
 
 	release_after(refuse, &a, ENOTSUP, true);
+	before = open_fds();
+	for (int i = 0; i < 5; i++)
+		release_after(refuse, &a, ENOTSUP, true);
+	/* Nor does the server keep what came with calls that it refused. */
+	EXPECT(open_fds() == before);
 	release_after(plain, &a, EBADF, false);
 	a.data_ptr = (char *)8;
 	a.data_size = 8;
