@@ -193,10 +193,42 @@ static int read_answers(int fd, struct answers *a)
 	return a->err;
 }
 
+/*
+ * Whoever closes such a socket waits until the kernel has freed all that was
+ * removed in its namespace, some 10 ms of grace periods, although the rules
+ * have gone when the answer is there. So the kernel's own collector does it: a
+ * socket that is only to be found in its own queue, and all that lies there
+ * with it, is closed by a kernel thread (Linux 6.8; before, here and now).
+ */
+static void close_aside(int *fd)
+{
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(2 * sizeof(int))];
+	} u = { 0 };
+	struct iovec iov = { .iov_base = "", .iov_len = 1 };
+	const struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof(u)
+	};
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) == 0) {
+		u.h.cmsg_level = SOL_SOCKET;
+		u.h.cmsg_type = SCM_RIGHTS;
+		u.h.cmsg_len = CMSG_LEN(2 * sizeof(int));
+		memcpy(CMSG_DATA(&u.h), (const int[]){ *fd, pair[1] }, 2 * sizeof(int));
+		/* If it is not taken it is closed here. */
+		sendmsg(pair[0], &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+		close(pair[1]);
+		close(pair[0]);
+	}
+	close_owned(fd);
+}
+
 static int send_all(struct nft_batch *b, struct answers *a)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	cleanup_close int fd = nft_open();
+	int fd = nft_open();
 	int room = (int)b->len + 65536, ret = fd < 0 ? fd : 0;
 
 	if (!ret) {
@@ -207,6 +239,8 @@ static int send_all(struct nft_batch *b, struct answers *a)
 	}
 	if (!ret)
 		ret = read_answers(fd, a);
+	if (fd >= 0)
+		close_aside(&fd);
 	free(b->buf);
 	b->buf = NULL;
 	return ret;
