@@ -7,6 +7,7 @@
 #include "image/dir.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -139,7 +140,12 @@ int image_open_in(struct image_reader **out, struct image_dir *d, struct arena *
 	r = malloc(sizeof(*r));
 	if (!r)
 		abort();
-	*r = (struct image_reader){ .dir = d, .arena = a, .fd = fd, .size = size };
+	/* All but the buffer: there may be thousands of small images. */
+	memset(r, 0, offsetof(struct image_reader, buf));
+	r->dir = d;
+	r->arena = a;
+	r->fd = fd;
+	r->size = size;
 	memcpy(r->name, name, sizeof(name));
 	ret = reader_magic(r, k);
 	if (ret) {
