@@ -147,8 +147,8 @@ $(TARGETS): $(BUILD)/%: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -pthread -o $@ $< $(TARGETLIBS)
 
-$(BUILD)/tests/trees/doors $(BUILD)/tests/bench/doors: TARGETLIBS = -Icriu-lite $(BUILD)/lib/libdoor.a $(if $(SAN),-fsanitize=$(SAN))
-$(BUILD)/tests/trees/doors $(BUILD)/tests/bench/doors: $(BUILD)/lib/libdoor.a
+$(BUILD)/tests/trees/doors $(BUILD)/tests/trees/doorset $(BUILD)/tests/bench/doors: TARGETLIBS = -Icriu-lite $(BUILD)/lib/libdoor.a $(if $(SAN),-fsanitize=$(SAN))
+$(BUILD)/tests/trees/doors $(BUILD)/tests/trees/doorset $(BUILD)/tests/bench/doors: $(BUILD)/lib/libdoor.a
 
 DPKG_MISSING = $(shell for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done)
 define install_debs

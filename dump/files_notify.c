@@ -145,7 +145,7 @@ int notify_find(struct dump_ctx *ctx, const struct fd_info *fi, FhEntry *h, uint
 		uint64_t ino)
 {
 	cleanup_close int fd = open_handle(ctx, h, kdev);
-	const struct file_desc *ghost;
+	const struct file_desc *ghost, *door;
 	char link[32], path[PATH_MAX];
 	struct stat st;
 	ssize_t n;
@@ -156,7 +156,12 @@ int notify_find(struct dump_ctx *ctx, const struct fd_info *fi, FhEntry *h, uint
 	n = readlink(link, path, sizeof(path) - 1);
 	path[n > 0 ? n : 0] = 0;
 	ghost = file_ghost_find(ctx, &st);
-	if (leads_to(path, &st)) {
+	door = file_seen(ctx, FILE_KIND_door, st.st_ino);
+	/* A ticket may be made anew, and is not known by its handle or its name alone. */
+	if (door && door->dump->fi.st.st_dev == st.st_dev) {
+		h->has_file_id = 1;
+		h->file_id = door->id;
+	} else if (leads_to(path, &st)) {
 		h->path = arena_strdup(ctx->arena, path);
 	} else if (ghost) {
 		h->has_file_id = 1;

@@ -101,6 +101,9 @@ static int own_locks(struct dump_ctx *ctx, struct file_desc *d, const struct fd_
 		at = ctx->text.p;
 	}
 	while (!ret && (at = lock_next(at, &l))) {
+		/* libdoor has one for a moment, to see if others have the door open. */
+		if (d->kind == FILE_KIND_door && l.kind == LOCK_LEASE)
+			continue;
 		ret = check_line(ctx, fi, &l);
 		*f = *f ? *f : found_new(ctx, d);
 		(*f)->read = fi->via ? NULL : fi->task->fdt;

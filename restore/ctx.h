@@ -171,6 +171,9 @@ void restore_files_free(struct restore_ctx *ctx);
 int file_gone_end(struct restore_ctx *ctx);     /* files_dead.c */
 int file_queues_empty(struct restore_ctx *ctx); /* files_notify.c */
 int file_links_remove(struct restore_ctx *ctx); /* files_link.c */
+int doors_make(struct restore_ctx *ctx);        /* files_door.c */
+void doors_undo(struct restore_ctx *ctx);
+int doors_look(struct restore_ctx *ctx);
 int file_open_mapped(struct restore_ctx *ctx, struct file_desc *d, uint32_t flags);
 
 #endif

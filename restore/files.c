@@ -57,6 +57,8 @@ void restore_files_free(struct restore_ctx *ctx)
 	sockdiag_close(f->sockdiag);
 	if (f->unix_region)
 		munmap(f->unix_region, f->unix_region_size);
+	if (f->tickets_made)
+		munmap(f->tickets_made, f->tickets_made_size);
 	path_dir_close(&f->dir);
 	ctx->files = NULL;
 }

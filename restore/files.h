@@ -14,6 +14,8 @@
 #include "restore/ctx.h"
 #include "restore/engine.h"
 
+struct door_ticket;
+struct ticket_made;
 struct sockdiag;
 
 /* A file without a name, made again; the tool has it open for all tasks. */
@@ -52,6 +54,9 @@ struct restore_files {
 	struct sockdiag *sockdiag;       /* as of before the restore */
 	struct unix_region *unix_region; /* files_unix.c's own */
 	size_t unix_region_size;
+	struct door_ticket *tickets; /* files_door.c's own */
+	struct ticket_made *tickets_made;
+	size_t tickets_made_size;
 	struct path_look *looks; /* files_ahead.c: what is at the paths of regs */
 	struct path_dir dir;     /* of the last file that was looked up by its name */
 };

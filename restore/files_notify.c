@@ -2,7 +2,7 @@
  * files_notify - what inotify and fanotify watch, and their queues: other
  * files are opened while the watches stand, and nobody is to hear of that.
  */
-#include "restore/files.h"
+#include "restore/files_door.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +39,10 @@ int notify_target(struct file_desc *d, const FhEntry *h, uint32_t kdev, char *pa
 	int fd;
 
 	*hold = -1;
+	if (ghost && ghost->kind == FILE_KIND_door) {
+		door_ticket_path(((struct door_priv *)file_desc_priv(ghost))->t, path);
+		return 0;
+	}
 	if (h->has_file_id) {
 		fd = ghost ? file_ghost_fd(ghost) : -1;
 		if (fd < 0)

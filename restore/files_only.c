@@ -246,6 +246,8 @@ static void undo(struct files_only *f)
 	end_stand_in(f);
 	if (ctx->shared && !atomic_load(&ctx->shared->committed))
 		network_unlock(ctx);
+	if (ctx->shared)
+		doors_undo(ctx);
 	restore_guardian_stop(ctx);
 	restore_shared_free(ctx);
 	engine_free(ctx);

@@ -102,6 +102,7 @@ static void guardian_main(struct restore_ctx *ctx, int tool_fd)
 	}
 	network_rescue(ctx);
 	sysv_undo(ctx);
+	doors_undo(ctx);
 	_exit(0);
 }
 

@@ -105,6 +105,38 @@ int fhandle_mount_path(uint32_t mnt_id, char *path, size_t size)
 }
 
 /**
+ * fhandle_mounts - all mounts of this mount namespace
+ * @each: called with @arg, the device as fhandle_mount() has it, the root of the
+ * mount within its file system, and the mount point; what is not 0 ends it
+ * @arg: for @each
+ *
+ * Return: 0, -ENOMEM, or what @each has returned.
+ */
+int fhandle_mounts(int (*each)(void *arg, uint32_t kdev, const char *root, const char *path),
+		   void *arg)
+{
+	char *line = malloc((size_t)3 * PATH_MAX), *root = malloc(PATH_MAX),
+	     *path = malloc(PATH_MAX);
+	FILE *in = fopen("/proc/self/mountinfo", "re");
+	int ret = line && root && path && in ? 0 : -ENOMEM;
+	unsigned maj, min;
+
+	while (!ret && fgets(line, 3 * PATH_MAX, in)) {
+		if (sscanf(line, "%*d %*d %u:%u %4095s %4095s", &maj, &min, root, path) != 4)
+			continue;
+		unescape(root);
+		unescape(path);
+		ret = each(arg, maj << 20 | min, root, path);
+	}
+	if (in)
+		fclose(in);
+	free(line);
+	free(root);
+	free(path);
+	return ret;
+}
+
+/**
  * fhandle_open - a file by its handle
  * @mount_fd: any file of that file system
  * @handle: the bytes of the handle

@@ -16,6 +16,44 @@
 #include <string.h>
 #include <unistd.h>
 
+#define DIGITS "0123456789"
+
+/**
+ * door_name_is_good - can a name from elsewhere be one?
+ * @n: root and server
+ *
+ * Return: that.
+ */
+bool door_name_is_good(const struct door_name *n)
+{
+	const size_t own = strlen(DOOR_OWN_ROOT);
+
+	if (strlen(n->server) != DOOR_SERVER_LEN ||
+	    strspn(n->server, DIGITS "abcdef") != DOOR_SERVER_LEN)
+		return false;
+	if (!strcmp(n->root, DOOR_ROOT))
+		return true;
+	return !strncmp(n->root, DOOR_OWN_ROOT, own) && n->root[own] &&
+	       strspn(n->root + own, DIGITS) == strlen(n->root + own);
+}
+
+/**
+ * door_name_is_listener - is this the name of a listener of doors?
+ * @name: a Unix socket's; sessions have it, too
+ * @len: its bytes
+ *
+ * Return: that.
+ */
+bool door_name_is_listener(const uint8_t *name, size_t len)
+{
+	static const char *const roots[] = { DOOR_ROOT "/l.", DOOR_OWN_ROOT };
+
+	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++)
+		if (len > strlen(roots[i]) && !memcmp(name, roots[i], strlen(roots[i])))
+			return true;
+	return false;
+}
+
 /**
  * door_name_dir - the directory of a server's tickets
  * @n: root and server

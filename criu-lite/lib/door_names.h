@@ -10,6 +10,10 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#define DOOR_ROOT "/run/door" /* the store */
+#define DOOR_OWN_ROOT \
+	"/dev/shm/door-" /* and the uid: that of a user, where nothing can be mounted */
+
 #define DOOR_PATH_MAX 128 /* of names in the store */
 #define DOOR_ROOT_MAX 64
 #define DOOR_SERVER_LEN 16 /* digits */
@@ -25,6 +29,7 @@ struct door_name {
 };
 
 /* door_names.c */
+bool door_name_is_good(const struct door_name *n);
 int door_name_read(struct door_name *n, const struct stat *st);
 int door_name_write(const struct door_name *n, ino_t ino);
 void door_name_ticket(const struct door_name *n, char *path);
@@ -34,12 +39,11 @@ void door_name_link(const struct door_name *n, ino_t ino, char *path);
 
 /* door_store.c */
 int door_name_find(const struct stat *st, struct door_name *n);
-int door_store_at(const char *root, uid_t uid, bool *made);
-
-/* The name of a Unix socket: is it that of a server of doors? Its sessions have it, too. */
+int door_store_at(const char *root, bool *made);
+bool door_name_is_dead(const struct door_name *n);
 bool door_name_is_listener(const uint8_t *name, size_t len);
 
-/* In a procedure of a door: the connection of who calls, which stays open; or -1. */
+/* door_cred.c. In a procedure of a door: the connection of who calls, which stays open; or -1. */
 int door_client_socket(void);
 
 #endif

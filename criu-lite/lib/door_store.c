@@ -20,6 +20,7 @@
 #include <inttypes.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
@@ -32,7 +33,7 @@
 
 #include "base/fd.h"
 
-#define ROOT "/run/door"
+#define ROOT DOOR_ROOT
 #define OPTIONS "mode=1777,size=16m,nr_inodes=128k"
 #define SWEEP_AGE 3600 /* seconds that the names of a dead server stay, for its restore */
 #define LISTENER "l."
@@ -48,7 +49,7 @@ static bool is_mounted(struct stat *st)
 
 static void own_root(char *path, uid_t uid)
 {
-	snprintf(path, DOOR_PATH_MAX, "/dev/shm/door-%u", uid);
+	snprintf(path, DOOR_PATH_MAX, DOOR_OWN_ROOT "%u", uid);
 }
 
 /* A directory of one user that nobody else writes to. */
@@ -158,17 +159,18 @@ int door_name_find(const struct stat *st, struct door_name *n)
 /**
  * door_store_at - have a store that was there
  * @root: its path, /run/door or that of a user
- * @uid: the user
  * @made: set if it was not there
  *
  * Return: 0 or -errno.
  */
-int door_store_at(const char *root, uid_t uid, bool *made)
+int door_store_at(const char *root, bool *made)
 {
 	struct stat st;
 	int ret;
 
 	if (strcmp(root, ROOT) != 0) {
+		uid_t uid = (uid_t)strtoul(root + strlen(DOOR_OWN_ROOT), NULL, 10);
+
 		*made = mkdir(root, 0711) == 0;
 		if (*made && lchown(root, uid, (gid_t)-1) < 0)
 			return -errno;
@@ -196,43 +198,30 @@ int door_reopen(int fd, int flags)
 }
 
 /**
- * door_name_is_listener - is this the name of a listener of doors?
- * @name: a Unix socket's
- * @len: its bytes
+ * door_name_is_dead - is a server gone?
+ * @n: root and server
  *
- * Return: that.
+ * Return: whether nobody listens any more.
  */
-bool door_name_is_listener(const uint8_t *name, size_t len)
-{
-	static const char *const roots[] = { ROOT "/" LISTENER, "/dev/shm/door-" };
-
-	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++)
-		if (len > strlen(roots[i]) && !memcmp(name, roots[i], strlen(roots[i])))
-			return true;
-	return false;
-}
-
-/* Does nobody listen at the socket any more? */
-static bool is_dead(const char *path)
+bool door_name_is_dead(const struct door_name *n)
 {
 	cleanup_close int sk = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	char path[DOOR_PATH_MAX];
 
+	door_name_listener(n, path);
 	snprintf(a.sun_path, sizeof(a.sun_path), "%.107s", path);
 	return sk >= 0 && connect(sk, (struct sockaddr *)&a, sizeof(a)) < 0 &&
-	       errno == ECONNREFUSED;
+	       (errno == ECONNREFUSED || errno == ENOENT);
 }
 
-static void sweep_server(const struct door_store *s, const char *random)
+static void sweep_server(struct door_name n)
 {
-	struct door_name n = { 0 };
 	char dir[DOOR_PATH_MAX], path[DOOR_PATH_MAX];
 	struct dirent *e;
 	struct stat st;
 	DIR *d;
 
-	memcpy(n.root, s->root, sizeof(n.root));
-	snprintf(n.server, sizeof(n.server), "%.16s", random);
 	door_name_dir(&n, dir);
 	d = opendir(dir);
 	while (d && (e = readdir(d))) {
@@ -254,19 +243,21 @@ static void sweep_server(const struct door_store *s, const char *random)
 static void sweep(const struct door_store *s)
 {
 	DIR *d = opendir(s->root);
+	struct door_name n = { .number = 0 };
 	struct dirent *e;
 	struct stat st;
 
+	memcpy(n.root, s->root, sizeof(n.root));
 	while (d && (e = readdir(d))) {
-		char path[DOOR_PATH_MAX];
-
-		if (strncmp(e->d_name, LISTENER, strlen(LISTENER)))
+		if (strncmp(e->d_name, LISTENER, strlen(LISTENER)) != 0)
 			continue;
-		snprintf(path, sizeof(path), "%.60s/%.40s", s->root, e->d_name);
-		if (lstat(path, &st) < 0 || st.st_ctime + SWEEP_AGE > time(NULL))
+		snprintf(n.server, sizeof(n.server), "%.16s", e->d_name + strlen(LISTENER));
+		if (!door_name_is_good(&n) ||
+		    fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    st.st_ctime + SWEEP_AGE > time(NULL))
 			continue;
-		if ((geteuid() == 0 || st.st_uid == geteuid()) && is_dead(path))
-			sweep_server(s, e->d_name + strlen(LISTENER));
+		if ((geteuid() == 0 || st.st_uid == geteuid()) && door_name_is_dead(&n))
+			sweep_server(n);
 	}
 	if (d)
 		closedir(d);

@@ -29,6 +29,8 @@ struct file_desc *file_desc_find(const struct pstree *t, uint32_t id)
 /* What getsock() and getvnode() ask for. */
 static enum dtype kind_dtype(enum file_kind kind)
 {
+	if (kind == FILE_KIND_door)
+		return DTYPE_VNODE;
 	switch (file_types[kind].fd_type) {
 	case FD_TYPES__REG:
 	case FD_TYPES__FIFO:

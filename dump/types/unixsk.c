@@ -217,6 +217,18 @@ static bool is_door_session(const UnixSkEntry *e, const struct sockdiag_unix *pe
 		(peer && door_name_is_listener(peer->name, peer->name_len)));
 }
 
+/* As it is when its other end is closed, which at the restore is made by the task itself. */
+static void end_session(UnixSkEntry *e, const struct fd_info *fi)
+{
+	e->peer = 0;
+	e->has_shutdown = 1;
+	e->shutdown = SK_SHUTDOWN__BOTH;
+	if (e->peer_cred) {
+		e->peer_cred->has_pid = 1;
+		e->peer_cred->pid = (uint32_t)fi->task->pid;
+	}
+}
+
 /* What --external wants done with it, named by the inode of either end; NULL: nothing. */
 static const char *outside_policy(struct dump_ctx *ctx, const UnixSkEntry *e)
 {
@@ -271,7 +283,7 @@ static int finish_outside(struct dump_ctx *ctx, UnixSkEntry *e, const struct fd_
 	if (ret)
 		return ret;
 	if (!policy && is_door_session(e, u)) {
-		e->peer = 0;
+		end_session(e, fi);
 		return 0;
 	}
 	if (!policy && !ctx->opts->ext_unix_sk)
