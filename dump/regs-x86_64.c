@@ -44,38 +44,39 @@ static bool is_poll(pid_t tid, const struct user_regs_struct *r)
 	       !memcmp(have, code, sizeof(code));
 }
 
-static void wind_back(pid_t tid, struct user_regs_struct *r)
+/* Returns what the kernel left in rax, for it to decide once more at restore, or 0. */
+static uint32_t wind_back(pid_t tid, struct user_regs_struct *r)
 {
+	long why = -(long)r->rax;
+
 	if ((long)r->orig_rax < 0)
-		return;
-	switch (-(long)r->rax) {
+		return 0;
+	switch (why) {
 	case ERESTARTSYS:
 	case ERESTARTNOINTR:
 	case ERESTARTNOHAND:
 		r->rax = r->orig_rax;
 		r->rip -= 2; /* the length of the syscall instruction */
-		break;
+		return (uint32_t)why;
 	case ERESTART_RESTARTBLOCK:
 		/* Without a signal nobody expects poll(2) to be interrupted: it waits anew. */
 		if (is_poll(tid, r)) {
 			r->rax = SYS_poll;
 			r->rip -= 2;
-			break;
+			return ERESTARTNOHAND;
 		}
 		r->rax = (unsigned long)-EINTR;
 		r->orig_rax = -1ul;
-		break;
+		return 0;
 	default:
-		break;
+		return 0;
 	}
 }
 
-static UserX86RegsEntry *gpregs(struct arena *a, pid_t tid, const struct user_regs_struct *as_found)
+static UserX86RegsEntry *gpregs(struct arena *a, struct user_regs_struct r)
 {
-	struct user_regs_struct r = *as_found;
 	UserX86RegsEntry *e = arena_new_of(a, UserX86RegsEntry);
 
-	wind_back(tid, &r);
 	user_x86_regs_entry__init(e);
 	e->r15 = r.r15;
 	e->r14 = r.r14;
@@ -238,8 +239,9 @@ static void tls(struct arena *a, pid_t tid, const struct user_regs_struct *r, Th
  *
  * Return: 0 or -errno recorded.
  */
-int regs_info(struct dump_ctx *ctx, struct dump_thread *th, ThreadInfoX86 **out)
+int regs_info(struct dump_ctx *ctx, struct dump_thread *th, CoreEntry *core)
 {
+	struct user_regs_struct regs = th->regs;
 	_Alignas(64) unsigned char x[ARCH_XSTATE_MAX];
 	size_t len = sizeof(x);
 	ThreadInfoX86 *info = arena_new_of(ctx->arena, ThreadInfoX86);
@@ -258,12 +260,14 @@ int regs_info(struct dump_ctx *ctx, struct dump_thread *th, ThreadInfoX86 **out)
 		     "components %#llx)",
 		     tid, (unsigned long long)more);
 	thread_info_x86__init(info);
-	info->gpregs = gpregs(ctx->arena, tid, &th->regs);
+	core->thread_core->restart = wind_back(tid, &regs);
+	core->thread_core->has_restart = core->thread_core->restart != 0;
+	info->gpregs = gpregs(ctx->arena, regs);
 	info->fpregs = fpregs(ctx->arena, x, len);
 	tls(ctx->arena, tid, &th->regs, info);
 	th->xstate = arena_memdup(ctx->arena, x, len);
 	th->xlen = len;
-	*out = info;
+	core->thread_info = info;
 	return 0;
 }
 

@@ -10,7 +10,7 @@
 struct pstree_item;
 
 /* regs-<machine>.c: registers as the image has them, syscalls wound back. */
-int regs_info(struct dump_ctx *ctx, struct dump_thread *th, ThreadInfoX86 **out);
+int regs_info(struct dump_ctx *ctx, struct dump_thread *th, CoreEntry *core);
 int regs_check(struct dump_ctx *ctx, const struct pstree_item *it,
 	       const struct dump_thread *th); /* 1: a blocker, recorded */
 

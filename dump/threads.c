@@ -157,7 +157,7 @@ static int thread_regs(struct dump_ctx *ctx, struct pstree_item *it, struct dump
 		ret = ptrace_get_sigmask(th->tid, &th->sigmask);
 	if (ret)
 		return task_fail(ctx, th->tid, ret, "registers");
-	return regs_info(ctx, th, &core->thread_info);
+	return regs_info(ctx, th, core);
 }
 
 static int thread_pending(struct dump_ctx *ctx, const struct dump_thread *th, ThreadCoreEntry *tc)

@@ -23,10 +23,12 @@
 
 /**
  * arch_regs_from_image - general registers
- * @e: the image's
- * @r: where to; no system call is in progress in it, since the dump has rewound one
+ * @e: the image's; a system call has been rewound in it
+ * @restart: why it had been left (thread_core_entry.restart), or 0
+ * @r: where to. With @restart the call is left as the kernel had left it, for
+ *     it to decide in an event-stop: a handler, then EINTR, or the call again
  */
-void arch_regs_from_image(const UserX86RegsEntry *e, struct user_regs_struct *r)
+void arch_regs_from_image(const UserX86RegsEntry *e, uint32_t restart, struct user_regs_struct *r)
 {
 	*r = (struct user_regs_struct){
 		.r15 = e->r15,
@@ -57,6 +59,11 @@ void arch_regs_from_image(const UserX86RegsEntry *e, struct user_regs_struct *r)
 		.gs = e->gs,
 		.orig_rax = (unsigned long long)-1,
 	};
+	if (restart) {
+		r->orig_rax = e->ax;
+		r->rax = -(unsigned long long)restart;
+		r->rip += 2; /* the length of the syscall instruction */
+	}
 }
 
 static void put_fxsave(unsigned char *x, const UserX86FpregsEntry *e)

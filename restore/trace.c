@@ -59,7 +59,7 @@ static int restore_registers(struct restore_ctx *ctx, const struct task_thread *
 	struct user_regs_struct regs;
 	int ret;
 
-	arch_regs_from_image(t->core->thread_info->gpregs, &regs);
+	arch_regs_from_image(t->core->thread_info->gpregs, t->core->thread_core->restart, &regs);
 	ret = arch_set_xstate(ctx->report, t->tid, t->core->thread_info->fpregs);
 	if (ret < 0)
 		return ret;
@@ -70,6 +70,25 @@ static int restore_registers(struct restore_ctx *ctx, const struct task_thread *
 	if (ret < 0)
 		return fail(ctx->report, "registers", -ret, "thread %d: registers", t->tid);
 	return 0;
+}
+
+/*
+ * The leader is on its way out of a call, where the kernel looks for signals
+ * only if there are some. A stop on request is on that way, before any signal.
+ */
+static int to_event_stop(struct restore_ctx *ctx, const struct task_thread *t)
+{
+	struct ptrace_stop stop;
+	int ret;
+
+	if (!t->core->thread_core->restart)
+		return 0;
+	ret = ptrace_interrupt(t->tid);
+	if (ret >= 0)
+		ret = ptrace_resume(t->tid, 0);
+	if (ret >= 0)
+		ret = ptrace_wait_stop(t->tid, restore_left_ms(ctx), &stop);
+	return ret < 0 ? ret : stop.kind == PTRACE_STOP_EVENT ? 0 : -EPROTO;
 }
 
 /**
@@ -93,6 +112,8 @@ int restore_disarm(struct restore_ctx *ctx)
 		it->restore->remote = NULL;
 		if (ret >= 0)
 			ret = arch_unmap_code(it->pid, start, end);
+		if (ret >= 0)
+			ret = to_event_stop(ctx, it->threads);
 		if (ret < 0)
 			return fail(ctx->report, "remote-call", -ret, "pid %d: unmap the work area",
 				    it->pid);

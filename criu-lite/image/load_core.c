@@ -70,6 +70,9 @@ static int check_regs(struct loader *l, const struct task_thread *th)
 		   !SAME_OR_NONE(x->n_zmm_upper, 64) || !SAME_OR_NONE(x->n_hi16_zmm, 128) ||
 		   x->n_pkru > 2)))
 		return bad_core(l, th, "register sets of the wrong size");
+	if (th->core->thread_core && th->core->thread_core->has_restart &&
+	    (th->core->thread_core->restart < 512 || th->core->thread_core->restart > 514))
+		return bad_core(l, th, "a call left for no reason that the kernel has");
 	if (info->n_tls > 3)
 		return bad_core(l, th, "more than three TLS descriptors");
 	return 0;

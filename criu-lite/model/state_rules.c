@@ -95,6 +95,7 @@ static const struct state_rule rules[] = {
 	ROW("rseq_entry", NULL, HEX),
 	ROW("thread_sas_entry", "ss_size", SHOW),
 	ROW("thread_sas_entry", NULL, HEX),
+	ROW("thread_core_entry", "restart", OMIT),
 	ROW("user_x86_regs_entry", "orig_ax", OMIT),
 	ROW("user_x86_regs_entry", "mode", OMIT),
 	ROW("user_x86_regs_entry", NULL, HEX),

@@ -1,0 +1,66 @@
+#!/usr/bin/python3
+"""A signal that comes before the first instruction ends the call that a thread waits in, as it would have."""
+from cl import *
+
+PROG = os.path.join(os.environ.get("BUILD", "build"), "tests/trees/interrupted")
+CALLS = ("pause", "sigsuspend", "poll", "ppoll", "select", "read")
+
+
+def waiting(call, who, test):
+    log = os.path.join(DIR, "%s-%s-%s" % (call, who, test))
+    pid = start([PROG, call, who], log=os.path.basename(log))
+    until("READY", 10, lambda: "READY" in open(log).read())
+    tasks = sorted(map(int, os.listdir("/proc/%d/task" % pid)))
+    until("it to wait", 5, lambda: all(stat(t)["state"] == "S" for t in tasks))
+    return pid, log
+
+
+def stopped(pid):
+    until("the stop", 5, lambda: stat(pid)["state"] == "T")
+
+
+def ends(pid, log, call):
+    was_stopped = stat(pid)["state"] == "T"
+    os.kill(pid, signal.SIGUSR1)
+    if was_stopped:
+        os.kill(pid, signal.SIGCONT)
+    until("%s to end (%s)" % (call, log), 5, lambda: call + " -1 Interrupted" in open(log).read())
+
+
+def test_after_a_restore():
+    for call in CALLS:
+        for who in ("leader", "thread"):
+            pid, log = waiting(call, who, "restore")
+            d = images("%s-%s.img" % (call, who))
+            dump(pid, d)
+            until("the dumped task to go", 5, lambda: not alive(pid))
+            restore(d, "--leave-stopped")
+            stopped(pid)
+            ends(pid, log, call)
+
+
+def test_after_a_dump():
+    for call in CALLS:
+        for who in ("leader", "thread"):
+            pid, log = waiting(call, who, "dump")
+            dump(pid, images("%s-%s.live" % (call, who)), "--leave-stopped")
+            stopped(pid)
+            ends(pid, log, call)
+
+
+def test_restarted_where_the_handler_wants_it():
+    for who in ("leader", "thread"):
+        pid, log = waiting("read", who, "again")
+        d = images("again-%s.img" % who)
+        dump(pid, d)
+        until("the dumped task to go", 5, lambda: not alive(pid))
+        restore(d, "--leave-stopped")
+        stopped(pid)
+        os.kill(pid, signal.SIGUSR2)
+        os.kill(pid, signal.SIGCONT)
+        until("it to wait again", 5, lambda: stat(pid)["state"] == "S")
+        assert "read -1" not in open(log).read()
+        ends(pid, log, "read")
+
+
+main()
