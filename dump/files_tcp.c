@@ -1,54 +1,26 @@
 /*
- * files_tcp - TCP sockets: which of them are connections, what the user wants
- * done with each, and the time in which they are held back.
- *
- * Nothing is changed before every blocker is known. Then, in this order: the
- * guardian gets every socket, the journal is written, and the packets of all
- * connections are dropped by one table. One socket after the other enters
- * repair mode, is read, and leaves it: calls on a socket fail meanwhile, so the
- * tasks that have it are made to wait even if the tool dies. If the tree is
- * killed its sockets are in repair mode once more, so that they die without a
- * word to their peers, and the table stays until a restore removes it.
+ * files_tcp - TCP sockets: which of them are connections, and what the user
+ * wants done with each. The time in which they are held back is tcp_hold.c.
  */
 #include "dump/files_tcp.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdlib.h>
-#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "base/fd.h"
 #include "dump/files_sock.h"
-#include "dump/guardian.h"
-#include "dump/tasks.h"
-#include "kernel/net_undo.h"
+#include "kernel/tcpdiag.h"
 #include "model/tcp_conn.h"
 
 #define SETTLE_MS 1000
-
-/* One connection. */
-struct tcp_sock {
-	struct file_desc *d;
-	struct net_undo_sock undo; /* with our descriptor */
-};
-
-struct dump_tcp {
-	struct tcp_sock *socks;
-	size_t n;
-	bool *used; /* by rule of the command line */
-	char *buf;  /* for a queue */
-	size_t room;
-	struct dump_hold hold; /* the tasks that have them */
-	bool locked;           /* the table stands */
-	bool kept;             /* and stays: the tree is being killed */
-	struct net_undo journal;
-};
 
 static struct dump_tcp *tcp_of(struct dump_ctx *ctx)
 {
@@ -59,8 +31,12 @@ static struct dump_tcp *tcp_of(struct dump_ctx *ctx)
 	return ctx->tcp;
 }
 
-/* What shutdown(2) or the peer has done; a closed socket does not tell the directions apart. */
-static void describe_shutdown(int fd, InetSkEntry *e)
+/**
+ * tcp_describe_shutdown - what shutdown(2) or the peer has done
+ * @fd: the socket
+ * @e: its message, with its state; a closed socket does not tell the directions apart
+ */
+void tcp_describe_shutdown(int fd, InetSkEntry *e)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN | POLLRDHUP };
 	uint32_t how = 0;
@@ -76,6 +52,28 @@ static void describe_shutdown(int fd, InetSkEntry *e)
 	/* An error that the program has not fetched yet: only fetching it would tell which. */
 	if (e->state == TCP_CLOSE && p.revents & POLLERR)
 		e->has_reset = e->reset = 1;
+}
+
+/*
+ * What waits to be accepted has no descriptor, and so no queue that could be
+ * read; and once we had accepted it, it could not be given back to a tree that
+ * goes on.
+ */
+static int not_accepted(struct dump_ctx *ctx, const struct fd_info *fi, uint32_t n, uint32_t port)
+{
+	/* A mere state has no use for it. */
+	if (!ctx->images)
+		return 0;
+	if (!ctx->opts->skip_in_flight)
+		return file_blocker(ctx, fi, "tcp-in-flight", EBUSY,
+				    "%u connections wait to be accepted on port %u; "
+				    "--skip-in-flight loses them",
+				    n, port);
+	log_warn(ctx->report,
+		 "pid %d fd %d: %u connections that wait to be accepted on port %u "
+		 "are lost: --skip-in-flight",
+		 fi->task->pid, fi->fd, n, port);
+	return 0;
 }
 
 /**
@@ -101,18 +99,21 @@ int tcp_describe(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntry *e)
 	e->state = info.tcpi_state;
 	if (e->state == TCP_LISTEN) {
 		e->backlog = info.tcpi_sacked;
-		if (info.tcpi_unacked && !ctx->opts->skip_in_flight)
-			return file_blocker(ctx, fi, "tcp-in-flight", EBUSY,
-					    "%u connections wait to be accepted on port %u; "
-					    "--skip-in-flight loses them",
-					    info.tcpi_unacked, e->src_port);
-		return 0;
+		return info.tcpi_unacked ? not_accepted(ctx, fi, info.tcpi_unacked, e->src_port)
+					 : 0;
 	}
-	describe_shutdown(fi->local, e);
+	tcp_describe_shutdown(fi->local, e);
 	return 0;
 }
 
-static const char *addr_text(struct dump_ctx *ctx, const InetSkEntry *e)
+/**
+ * tcp_addr_text - the two ends of a connection, for people
+ * @ctx: the dump
+ * @e: the socket's message
+ *
+ * Return: the text, of the dump's arena.
+ */
+const char *tcp_addr_text(struct dump_ctx *ctx, const InetSkEntry *e)
 {
 	struct tcp_tuple t;
 	char src[INET6_ADDRSTRLEN] = "", dst[INET6_ADDRSTRLEN] = "";
@@ -148,13 +149,39 @@ static int refuse(struct dump_ctx *ctx, const struct file_desc *d, const struct 
 
 	if (tcp_rule_find(o->tcp_rules, o->nr_tcp_rules, d))
 		return file_blocker(ctx, fi, "tcp-policy", EOPNOTSUPP,
-				    "a TCP connection, %s, and --tcp %d:%d=fail", addr_text(ctx, e),
-				    fi->task->pid, fi->fd);
+				    "a TCP connection, %s, and --tcp %d:%d=fail",
+				    tcp_addr_text(ctx, e), fi->task->pid, fi->fd);
 	return file_blocker(ctx, fi, "tcp-established", EOPNOTSUPP,
 			    "a TCP connection, %s; --tcp-established takes connections along, "
 			    "--tcp-close lets them come back closed, --tcp %d:%d=repair or =close "
 			    "does so for this one",
-			    addr_text(ctx, e), fi->task->pid, fi->fd);
+			    tcp_addr_text(ctx, e), fi->task->pid, fi->fd);
+}
+
+/**
+ * tcp_urgent - is there an urgent byte (MSG_OOB), or the mark it has left?
+ * @fd: a connection
+ * @e: its message
+ *
+ * SIOCINQ and a look at the queue end there, and no call sets the mark.
+ *
+ * Return: true if so.
+ */
+bool tcp_urgent(int fd, const InetSkEntry *e)
+{
+	struct pollfd p = { .fd = fd, .events = POLLPRI };
+	int mark = 0, inq = 0;
+	uint32_t unread = 0;
+	struct tcp_tuple t;
+
+	if (poll(&p, 1, 0) > 0 && p.revents & POLLPRI)
+		return true;
+	if ((ioctl(fd, SIOCATMARK, &mark) == 0 && mark) || ioctl(fd, SIOCINQ, &inq) < 0 || !inq)
+		return mark;
+	/* The byte has been read, and what was before it has not. More may come any time. */
+	tcp_tuple_of(e, &t);
+	return tcpdiag_unread(&t, (int)e->family, &unread) == 0 && ioctl(fd, SIOCINQ, &inq) == 0 &&
+	       (int64_t)unread > inq + 1ll;
 }
 
 /* Thousands of connections are thousands of descriptors of ours. */
@@ -211,11 +238,17 @@ int tcp_decide(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *
 		return file_blocker(ctx, fi, "tcp-in-flight", EBUSY,
 				    "a TCP connection that is being opened, %s; --skip-in-flight "
 				    "loses it",
-				    addr_text(ctx, e));
+				    tcp_addr_text(ctx, e));
 	if (!settled(fi->local))
 		return file_blocker(ctx, fi, "tcp-repair", EBUSY,
 				    "a TCP connection, %s, which somebody else has in repair mode",
-				    addr_text(ctx, e));
+				    tcp_addr_text(ctx, e));
+	if (tcp_urgent(fi->local, e))
+		return file_blocker(ctx, fi, "tcp-urgent", EOPNOTSUPP,
+				    "a TCP connection, %s, with an urgent byte (MSG_OOB) in what "
+				    "has not been read, which cannot be put back there; let the "
+				    "program read up to it",
+				    tcp_addr_text(ctx, e));
 	fd = own_dup(fi->local);
 	if (fd < 0)
 		return file_blocker(ctx, fi, "fd-limit", errno, "a descriptor of our own for it");
@@ -246,240 +279,4 @@ int tcp_rules_check(struct dump_ctx *ctx)
 				   "--tcp %d:%d: process %d has no TCP connection there",
 				   o->tcp_rules[i].pid, o->tcp_rules[i].fd, o->tcp_rules[i].pid);
 	return ret;
-}
-
-static int lock(struct dump_ctx *ctx, struct dump_tcp *t)
-{
-	struct tcp_tuple *conns;
-	size_t n = 0;
-	int ret;
-
-	if (ctx->opts->network_lock == NET_LOCK_SKIP)
-		return 0;
-	conns = arena_array(ctx->arena, struct tcp_tuple, t->n);
-	for (size_t i = 0; i < t->n; i++)
-		if (tcp_is_connection(file_desc_entry(t->socks[i].d)))
-			tcp_tuple_of(file_desc_entry(t->socks[i].d), &conns[n++]);
-	if (!n)
-		return 0;
-	t->locked = true;
-	ret = nftlock_set(t->journal.table, conns, n);
-	if (!ret)
-		return 0;
-	t->locked = false;
-	return fail(ctx->report, "network-lock", -ret,
-		    "table %s of nf_tables, which holds %zu connections back; --network-lock skip "
-		    "leaves that to you",
-		    t->journal.table, n);
-}
-
-static int fail_conn(struct dump_ctx *ctx, const struct tcp_sock *s, int err, const char *what)
-{
-	return fail(ctx->report, "tcp-repair", -err, "pid %d fd %d: TCP connection, %s: %s",
-		    s->undo.pid, s->undo.num, addr_text(ctx, file_desc_entry(s->d)), what);
-}
-
-static void to_stream(const struct tcp_repair_state *st, TcpStreamEntry *s)
-{
-	tcp_stream_entry__init(s);
-	s->inq_len = st->inq_len;
-	s->inq_seq = st->inq_seq;
-	s->outq_len = st->outq_len;
-	s->outq_seq = st->outq_seq;
-	s->opt_mask = st->opt_mask;
-	s->snd_wscale = st->snd_wscale;
-	s->mss_clamp = st->mss_clamp;
-	s->has_unsq_len = 1;
-	s->unsq_len = st->unsq_len;
-	if (st->opt_mask & TCPI_OPT_WSCALE) {
-		s->has_rcv_wscale = 1;
-		s->rcv_wscale = st->rcv_wscale;
-	}
-	if (st->opt_mask & TCPI_OPT_TIMESTAMPS) {
-		s->has_timestamp = 1;
-		s->timestamp = st->timestamp;
-	}
-	s->has_snd_wl1 = s->has_snd_wnd = s->has_max_window = s->has_rcv_wnd = s->has_rcv_wup = 1;
-	s->snd_wl1 = st->snd_wl1;
-	s->snd_wnd = st->snd_wnd;
-	s->max_window = st->max_window;
-	s->rcv_wnd = st->rcv_wnd;
-	s->rcv_wup = st->rcv_wup;
-}
-
-static int write_stream(struct dump_ctx *ctx, const InetSkEntry *e, const TcpStreamEntry *s)
-{
-	struct image_writer *w;
-	int ret = image_create(&w, ctx->images, IMAGE_TCP_STREAM, e->ino), end;
-
-	if (ret)
-		return ret;
-	ret = image_put(w, &s->base);
-	if (!ret && s->inq_len + s->outq_len)
-		ret = image_put_raw(w, ctx->tcp->buf, s->inq_len + s->outq_len);
-	end = image_finish(&w);
-	return ret ? ret : end;
-}
-
-/* A program's own peek offset would apply to our peeking. */
-static int read_queues(struct dump_tcp *t, struct tcp_sock *s, const struct tcp_repair_state *st)
-{
-	const size_t need = (size_t)st->inq_len + st->outq_len;
-	int ret;
-
-	if (!t->buf || need > t->room) {
-		t->room = need + need / 2 + 1;
-		free(t->buf);
-		t->buf = malloc(t->room);
-		if (!t->buf)
-			abort();
-	}
-	ret = tcp_repair_peek(s->undo.fd, TCP_QUEUE_RECV, t->buf, st->inq_len);
-	return ret ? ret
-		   : tcp_repair_peek(s->undo.fd, TCP_QUEUE_SEND, t->buf + st->inq_len,
-				     st->outq_len);
-}
-
-/* Until net_undo_release() calls of the tree on this socket would fail. */
-static int read_repaired(struct dump_ctx *ctx, struct dump_tcp *t, struct tcp_sock *s)
-{
-	InetSkEntry *e = (InetSkEntry *)s->d->msg;
-	struct tcp_repair_state st;
-	TcpStreamEntry stream;
-	int ret = tcp_repair_on(s->undo.fd), end;
-
-	if (ret)
-		return fail_conn(ctx, s, ret, "enter repair mode");
-	net_undo_no_peek(&s->undo);
-	ret = tcp_repair_get(s->undo.fd, &st);
-	if (!ret)
-		ret = read_queues(t, s, &st);
-	end = net_undo_release(&s->undo);
-	if (end < 0)
-		return fail_conn(ctx, s, end, "leave repair mode");
-	if (ret)
-		return fail_conn(ctx, s, ret, "read its state and queues");
-	/* The peer may have gone on until it was held back. */
-	if (st.state != e->state) {
-		e->state = st.state;
-		e->has_shutdown = e->has_reset = 0;
-		describe_shutdown(s->undo.fd, e);
-	}
-	to_stream(&st, &stream);
-	if (e->tcp_opts && e->tcp_opts->cork)
-		stream.has_cork = stream.cork = 1;
-	if (e->tcp_opts && e->tcp_opts->nodelay)
-		stream.has_nodelay = stream.nodelay = 1;
-	return write_stream(ctx, e, &stream);
-}
-
-/* Every task that has one of the sockets, whoever it was found in. */
-static void note_holders(struct dump_ctx *ctx, struct dump_tcp *t)
-{
-	const struct fdinfo_list_entry *fle;
-	struct idmap tables = { 0 };
-	struct pstree_item *it;
-
-	for (size_t i = 0; i < t->n; i++)
-		list_for_each(fle, &t->socks[i].d->fles, of_desc)
-			idmap_put(&tables, fle->fdt->id, fle->fdt);
-	list_for_each(it, &ctx->tree->items, list)
-		if (item_alive(it) && it->fdt && idmap_get(&tables, it->fdt->id))
-			arena_push(ctx->arena, t->hold.items, t->hold.n) = it;
-	idmap_free(&tables);
-}
-
-static int begin_undo(struct dump_ctx *ctx, struct dump_tcp *t)
-{
-	struct pstree_item *it;
-	int ret;
-
-	ids_inventory(ctx);
-	ctx->tree->inventory->network_lock_method =
-		ctx->opts->network_lock == NET_LOCK_SKIP ? NET_LOCK_SKIP : NET_LOCK_NFTABLES;
-	tcp_lock_table(ctx->tree->inventory, t->journal.table);
-	t->journal.images_fd = ctx->opts->images_fd;
-	t->journal.guardian = ctx->guardian;
-	for (size_t i = 0; i < t->n; i++)
-		arena_push(ctx->arena, t->journal.socks, t->journal.nr_socks) = &t->socks[i].undo;
-	list_for_each(it, &ctx->tree->items, list)
-		if (item_alive(it))
-			arena_push(ctx->arena, t->journal.tasks, t->journal.nr_tasks) = it->pid;
-	ret = dump_guardian_sockets(ctx, &t->journal);
-	if (!ret && net_undo_write(&t->journal) < 0)
-		log_warn(ctx->report,
-			 "no journal below %s: what is set is taken back by the "
-			 "guardian process alone",
-			 NET_UNDO_DIR);
-	return ret;
-}
-
-/**
- * tcp_hold - hold all connections back and read them
- * @ctx: the dump; all stands still, no blocker is known
- *
- * Return: 0 or -errno recorded; tcp_let_go() undoes it.
- */
-int tcp_hold(struct dump_ctx *ctx)
-{
-	struct dump_tcp *t = ctx->tcp;
-	int ret;
-
-	if (!t || !t->n)
-		return 0;
-	note_holders(ctx, t);
-	ret = begin_undo(ctx, t);
-	if (!ret)
-		ret = lock(ctx, t);
-	for (size_t i = 0; i < t->n && !ret; i++) {
-		ret = dump_hold(ctx, &t->hold);
-		if (!ret)
-			ret = read_repaired(ctx, t, &t->socks[i]);
-	}
-	free(t->buf);
-	t->buf = NULL;
-	t->room = 0;
-	return ret;
-}
-
-/**
- * tcp_kept - the tree is about to be killed: its connections stay held back
- * @ctx: the dump; its images are complete
- */
-void tcp_kept(struct dump_ctx *ctx)
-{
-	if (!ctx->tcp || !ctx->tcp->n)
-		return;
-	for (size_t i = 0; i < ctx->tcp->n; i++)
-		tcp_repair_on(ctx->tcp->socks[i].undo.fd);
-	ctx->tcp->kept = true;
-}
-
-/**
- * tcp_let_go - connections as they were, unless the tree was killed
- * @ctx: the dump; a second call does nothing
- */
-void tcp_let_go(struct dump_ctx *ctx)
-{
-	struct dump_tcp *t = ctx->tcp;
-	int ret = 0;
-
-	if (!t)
-		return;
-	for (size_t i = 0; i < t->n; i++) {
-		if (!t->kept)
-			net_undo_release(&t->socks[i].undo);
-		close_owned(&t->socks[i].undo.fd);
-	}
-	if (t->locked && !t->kept)
-		ret = nftlock_delete(t->journal.table);
-	if (ret)
-		log_warn(ctx->report, "table %s of nf_tables cannot be removed: %s",
-			 t->journal.table, strerror(-ret));
-	else
-		net_undo_remove(&t->journal);
-	if (!t->kept)
-		dump_guardian_released(ctx);
-	t->n = 0;
-	ctx->tcp = NULL;
 }

@@ -10,12 +10,41 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "kernel/sockopt.h"
+
+#define NAME_WAIT_US 1000000
+#define NAP_US 500
 
 #ifndef SO_BUF_LOCK
 #define SO_BUF_LOCK 72
 #endif
+
+/**
+ * sock_name - bind(2) or connect(2), when the last user of an address may be on its way out
+ * @call: one of the two
+ * @fd: the socket
+ * @addr: the address
+ * @len: its bytes
+ *
+ * A socket goes with the last reference to it, which may be held by a process
+ * that is ending, a packet on its way, or the kernel's collector of sockets in
+ * flight. An address that is still taken after a second is somebody's.
+ *
+ * Return: 0 or -errno.
+ */
+int sock_name(int (*call)(int, const struct sockaddr *, socklen_t), int fd,
+	      const struct sockaddr *addr, socklen_t len)
+{
+	for (int us = 0;; us += NAP_US) {
+		if (call(fd, addr, len) == 0)
+			return 0;
+		if ((errno != EADDRINUSE && errno != EADDRNOTAVAIL) || us > NAME_WAIT_US)
+			return -errno;
+		usleep(NAP_US);
+	}
+}
 
 /**
  * sock_set - set an integer option unless it has that value

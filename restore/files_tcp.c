@@ -172,29 +172,6 @@ static int put_queue(struct file_desc *d, int fd, enum tcp_queue q, const char *
 	return put_bytes(d, fd, p, len, q == TCP_QUEUE_RECV ? CHUNK : UINT32_MAX);
 }
 
-/* Whatever used the addresses before may be on its way out. */
-static int do_call(int (*call)(int, const struct sockaddr *, socklen_t), int fd,
-		   const union inet_addr *a, socklen_t len)
-{
-	for (int us = 0;; us += NAP_US) {
-		if (call(fd, &a->sa, len) == 0)
-			return 0;
-		if ((errno != EADDRINUSE && errno != EADDRNOTAVAIL) || us > STATE_WAIT_US / 4)
-			return -errno;
-		usleep(NAP_US);
-	}
-}
-
-static int do_bind(int fd, const struct sockaddr *a, socklen_t len)
-{
-	return bind(fd, a, len);
-}
-
-static int do_connect(int fd, const struct sockaddr *a, socklen_t len)
-{
-	return connect(fd, a, len);
-}
-
 static int wait_state(struct file_desc *d, int fd, int want)
 {
 	int us = 0, state;
@@ -337,7 +314,7 @@ static int begin(struct file_desc *d, int fd, const struct tcp_repair_state *st,
 		ret = tcp_repair_set_seq(fd, TCP_QUEUE_RECV, in);
 	if (ret)
 		return file_fail(d, -ret, "TCP_QUEUE_SEQ");
-	ret = do_call(do_bind, fd, src, len);
+	ret = sock_name(bind, fd, &src->sa, len);
 	if (ret)
 		return file_fail(d, -ret, "bind to its address, port %u",
 				 ((const InetSkEntry *)file_desc_entry(d))->src_port);
@@ -397,7 +374,7 @@ int tcp_restore(struct file_desc *d, int fd, const InetSkEntry *e, const union i
 		return -1;
 	if (e->state == TCP_SYN_SENT)
 		return connect_again(d, fd, dst, len);
-	ret = do_call(do_connect, fd, dst, len);
+	ret = sock_name(connect, fd, &dst->sa, len);
 	if (ret)
 		return file_fail(d, -ret, "connect to its peer, port %u", e->dst_port);
 	if (fill(d, fd, s) < 0)

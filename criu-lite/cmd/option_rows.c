@@ -82,7 +82,7 @@ const struct option_row option_rows[] = {
 
 	FLAG("tcp-established", 0, tcp_established, RUNS, "permit established TCP connections"),
 	FLAG("tcp-close", 0, tcp_close, RUNS, "let TCP connections come back closed"),
-	FLAG("skip-in-flight", 0, skip_in_flight, RUNS, "lose TCP connections that are being opened or wait to be accepted"),
+	FLAG("skip-in-flight", 0, skip_in_flight, RUNS, "lose TCP connections that are being opened or wait to be accepted, and messages that wait on netlink sockets"),
 	VALUE("tcp", 0, OPT_LIST, "PID:FD=POLICY", tcp_rules, RUNS, "one TCP connection: repair, close or fail (repeatable)"),
 	{ .name = "network-lock", .type = OPT_WORD, .arg = "METHOD", FIELD(network_lock), .verbs = RUNS, .words = " nftables iptables skip ", .help = "how TCP connections are held back: nftables (iptables means the same) or skip, which leaves it to you" },
 	FLAG("file-locks", 'l', file_locks, RUNS, "permit file locks"),

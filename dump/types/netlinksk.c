@@ -1,13 +1,19 @@
 /*
- * netlinksk - dump of netlink sockets: protocol, port id, groups, peer. What
- * the kernel has queued there cannot be put back, so it is a blocker. The other
- * half is restore/types/netlinksk.c.
+ * netlinksk - dump of netlink sockets: protocol, port id, groups, peer. The
+ * other half is restore/types/netlinksk.c.
+ *
+ * What the kernel has queued there is a blocker. Only the first message can be
+ * looked at; and what anybody but the kernel sends carries the sender's port id,
+ * by which programs tell it from the kernel's and throw it away. Nor can the
+ * kernel be made to say that messages were lost (ENOBUFS): it says so only when
+ * the queue is full, and the error goes with the first read that empties it.
  */
 #include "dump/files_sock.h"
 
 #include <errno.h>
 #include <linux/netlink.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -55,11 +61,34 @@ static int dump_names(struct dump_ctx *ctx, const struct fd_info *fi, NetlinkSkE
 	return dump_groups(ctx, fi, e);
 }
 
+static int check_queue(struct dump_ctx *ctx, const struct fd_info *fi, const NetlinkSkEntry *e)
+{
+	struct pollfd p = { .fd = fi->local, .events = POLLIN };
+
+	/* A mere state has no use for it. */
+	if (!ctx->images)
+		return 0;
+	/* Not even a peek: it would take an error away (ENOBUFS) that the program is to see. */
+	if (poll(&p, 1, 0) <= 0 || !(p.revents & (POLLIN | POLLERR)))
+		return 0;
+	if (!ctx->opts->skip_in_flight)
+		return file_blocker(
+			ctx, fi, "netlink-queue", EBUSY,
+			"messages of the kernel wait on its netlink socket (protocol %u, "
+			"port %u), which nobody can put back there; let it read them, or "
+			"--skip-in-flight loses them",
+			e->protocol, e->portid);
+	log_warn(ctx->report,
+		 "pid %d fd %d: messages of the kernel that wait on a netlink socket "
+		 "(protocol %u, port %u) are lost: --skip-in-flight",
+		 fi->task->pid, fi->fd, e->protocol, e->portid);
+	return 0;
+}
+
 static int netlinksk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
 {
 	NetlinkSkEntry *e = (NetlinkSkEntry *)d->msg;
 	int ret = sock_check_net(ctx, fi);
-	char c;
 
 	if (ret)
 		return ret;
@@ -69,13 +98,8 @@ static int netlinksk_dump(struct dump_ctx *ctx, struct file_desc *d, const struc
 	ret = dump_names(ctx, fi, e);
 	if (ret)
 		return ret;
-	if (recv(fi->local, &c, 1, MSG_PEEK | MSG_DONTWAIT) >= 0)
-		return file_blocker(
-			ctx, fi, "netlink-queue", EBUSY,
-			"messages of the kernel wait on its netlink socket (protocol %u, "
-			"port %u), which nobody can put back there; let it read them",
-			e->protocol, e->portid);
-	return sock_dump_opts(ctx, fi, NULL, &e->opts);
+	ret = check_queue(ctx, fi, e);
+	return ret ? ret : sock_dump_opts(ctx, fi, NULL, &e->opts);
 }
 
 const struct file_dump_ops netlinksk_dump_ops = {

@@ -147,9 +147,11 @@ static int bind_anywhere(int fd, const InetSkEntry *e, const union inet_addr *a,
 
 	if (bind(fd, &a->sa, len) == 0)
 		return 0;
+	if (errno == EADDRINUSE)
+		return sock_name(bind, fd, &a->sa, len);
 	if (errno != EADDRNOTAVAIL || setsockopt(fd, level, name, &on, sizeof(on)) < 0)
 		return -errno;
-	ret = bind(fd, &a->sa, len) < 0 ? -errno : 0;
+	ret = sock_name(bind, fd, &a->sa, len);
 	on = e->ip_opts && e->ip_opts->freebind;
 	setsockopt(fd, level, name, &on, sizeof(on));
 	return ret;

@@ -44,6 +44,7 @@ class Server:
         until("the tree to go", 5, lambda: not stat(self.pid))
         restore(d, *restore_with)
         until("the server to wait", 10, lambda: text("/proc/%d/syscall" % self.pid).startswith("34 "))
+        return d
 
     def ask(self):
         """What the server has read from each connection."""
@@ -99,10 +100,27 @@ def test_closed_at_restore():
     assert "CRIU" not in tables, tables
 
 
+def test_port_still_held():
+    """As by a process that is ending; the port is let go of while the restore is waiting for it."""
+    s, d = Server(), images()
+    port = s.clients[0].getpeername()[1]
+    dump(s.pid, d, "--tcp-close")
+    until("the tree to go", 5, lambda: not stat(s.pid))
+    holder = socket.create_server(("127.0.0.1", port))
+    refused("restore", "-D", d, says=r"bind to port %d.*Address already in use" % port)
+    assert not stat(s.pid)
+    p = launch("restore", "-d", "-D", d)
+    time.sleep(0.3)
+    holder.close()
+    assert wait(p) == 0
+    socket.create_connection(("127.0.0.1", port)).close()
+
+
 def test_not_accepted_yet():
     s = Server(more=2)
     refused("dump", "-t", s.pid, "-D", images(), "--tcp-established", says=r"2 connections wait to be accepted on port \d+; --skip-in-flight.*\[tcp-in-flight\]")
-    s.cycle(["--tcp-established", "--skip-in-flight"], ["--tcp-established"])
+    d = s.cycle(["--tcp-established", "--skip-in-flight"], ["--tcp-established"])
+    assert "2 connections that wait to be accepted on port" in text(d + "/dump.log"), text(d + "/dump.log")
     assert s.ask() == ["b'there?'"] * 3 and s.answers() == [b"yes"] * 3
 
 
