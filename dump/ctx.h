@@ -93,7 +93,7 @@ struct dump_ctx {
 	struct linked *links; /* names made for a restore: dump/files_link.c */
 	bool committed;       /* there is an image now, so they stay */
 	pid_t guardian;       /* 0: none */
-	int guardian_sock;
+	int guardian_sock, guardian_calls;
 	struct dump_tcp *tcp;        /* dump/files_tcp.c's own */
 	uint32_t guardian_ticket;    /* the last that was given */
 	ino_t own_ns[NR_NAMESPACES]; /* this program's namespaces; 0: not known */

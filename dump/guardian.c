@@ -6,7 +6,8 @@
  * offsets of sockets, and the table that holds connections back. What there is
  * to take back comes as messages, each before the change it is about; sockets
  * come along with theirs, also those of which some other option is changed. When no more can come
- * the tool has gone.
+ * the tool has gone. Till then the guardian sleeps, and the messages wait in the socket: it is
+ * called only when that is full.
  *
  * A tree must not live on beside its image: from NOTE_KILL on the guardian
  * finishes the killing, and the table stays; between NOTE_IMAGE and that it
@@ -17,10 +18,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -35,6 +39,9 @@
 
 /* How often a task that is still on its way home is looked after again, every 10 ms. */
 #define TRIES 500
+
+/* Descriptors of the guardian. */
+enum { NOTES, IMAGES, CALLS, FDS };
 
 enum note_kind {
 	NOTE_CALLS,    /* remote calls begin in a task */
@@ -233,14 +240,37 @@ static void end_network(struct guard *g)
 	net_undo_remove(&g->net);
 }
 
-static void guardian_main(int sock, int images_fd)
+/* Takes the notes that wait. Returns 0, or -errno when none will come any more. */
+static int take_notes(struct guard *g)
+{
+	struct note note;
+	int fds[FD_MSG_MAX], ret;
+	size_t n, len;
+
+	while (!(ret = fd_recv_msg(NOTES, &note, sizeof(note), &len, fds, FD_MSG_MAX, &n,
+				   MSG_DONTWAIT)))
+		take_note(g, &note, fds, n);
+	return ret == -EAGAIN ? 0 : ret;
+}
+
+/* Notes that come do not end the sleep: only the end of them does, and a call. */
+static void hear(struct guard *g)
+{
+	struct pollfd p[] = { { .fd = NOTES }, { .fd = CALLS, .events = POLLIN } };
+	uint64_t calls;
+
+	do {
+		poll(p, 2, -1);
+		if (p[1].revents & POLLIN && read(CALLS, &calls, sizeof(calls)) < 0)
+			return;
+	} while (!take_notes(g));
+}
+
+static void guardian_main(int sock, int calls, int images_fd)
 {
 	struct guard g = { 0 };
-	int fds[FD_MSG_MAX];
 	struct rlimit lim;
-	struct note note;
 	sigset_t all;
-	size_t n, len;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
@@ -250,18 +280,19 @@ static void guardian_main(int sock, int images_fd)
 		lim.rlim_cur = lim.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &lim);
 	}
-	sock = fcntl(sock, F_DUPFD, 2);
-	dup2(images_fd, 1);
-	dup2(sock, 0);
-	close_range(2, ~0U, 0);
-	while (fd_recv_msg(0, &note, sizeof(note), &len, fds, FD_MSG_MAX, &n, 0) == 0)
-		take_note(&g, &note, fds, n);
+	sock = fcntl(sock, F_DUPFD, FDS);
+	calls = fcntl(calls, F_DUPFD, FDS);
+	dup2(images_fd, IMAGES);
+	dup2(sock, NOTES);
+	dup2(calls, CALLS);
+	close_range(FDS, ~0U, 0);
+	hear(&g);
 	if (g.image && !g.kill)
-		unlinkat(1, "inventory.img", 0);
+		unlinkat(IMAGES, "inventory.img", 0);
 	end_network(&g);
 	reset_options(&g);
 	/* An image that is complete refers to them. */
-	while (g.nr_names && faccessat(1, "inventory.img", F_OK, 0) < 0)
+	while (g.nr_names && faccessat(IMAGES, "inventory.img", F_OK, 0) < 0)
 		remove_name(&g.names[--g.nr_names]);
 	for (size_t i = 0; i < g.nr_open; i++)
 		for (int k = 0; k < TRIES && remote_rescue(g.open[i]) < 0; k++)
@@ -280,16 +311,21 @@ int dump_guardian_start(struct dump_ctx *ctx)
 	int p[2];
 
 	ctx->guardian_sock = -1;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p) < 0)
+	ctx->guardian_calls = eventfd(0, EFD_CLOEXEC);
+	if (ctx->guardian_calls < 0 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p) < 0) {
+		close_owned(&ctx->guardian_calls);
 		return fail(ctx->report, "guardian", errno, "socket for the guardian process");
+	}
 	ctx->guardian = fork();
 	if (ctx->guardian == 0) {
 		close(p[1]);
-		guardian_main(p[0], ctx->opts->images_fd);
+		guardian_main(p[0], ctx->guardian_calls, ctx->opts->images_fd);
 	}
 	close(p[0]);
 	if (ctx->guardian < 0) {
 		close(p[1]);
+		close_owned(&ctx->guardian_calls);
 		return fail(ctx->report, "guardian", errno, "fork the guardian process");
 	}
 	ctx->guardian_sock = p[1];
@@ -298,11 +334,19 @@ int dump_guardian_start(struct dump_ctx *ctx)
 
 static int tell(struct dump_ctx *ctx, const struct note *note, size_t len, const int *fds, size_t n)
 {
+	const uint64_t one = 1;
 	int ret;
 
 	if (ctx->guardian <= 0)
 		return 0;
-	ret = fd_send_msg(ctx->guardian_sock, note, len, fds, n, 0);
+	/* Full of messages, or of descriptors: it takes out what there is. */
+	while ((ret = fd_send_msg(ctx->guardian_sock, note, len, fds, n, MSG_DONTWAIT)) ==
+		       -EAGAIN ||
+	       ret == -ETOOMANYREFS) {
+		if (write(ctx->guardian_calls, &one, sizeof(one)) < 0)
+			break;
+		sched_yield();
+	}
 	if (ret < 0)
 		log_warn(ctx->report, "the guardian process is gone");
 	return ret;
@@ -457,15 +501,29 @@ void dump_guardian_kill(struct dump_ctx *ctx)
 }
 
 /**
- * dump_guardian_stop - nothing is left to be taken out
+ * dump_guardian_end - nothing is left to be taken out
+ * @ctx: the dump
+ *
+ * Its death takes its time: dump_guardian_stop() waits for it.
+ */
+void dump_guardian_end(struct dump_ctx *ctx)
+{
+	if (ctx->guardian <= 0 || ctx->guardian_sock < 0)
+		return;
+	kill(ctx->guardian, SIGKILL);
+	close_owned(&ctx->guardian_sock);
+	close_owned(&ctx->guardian_calls);
+	ctx->guardian_sock = ctx->guardian_calls = -1;
+}
+
+/**
+ * dump_guardian_stop - end the guardian and wait until it has gone
  * @ctx: the dump
  */
 void dump_guardian_stop(struct dump_ctx *ctx)
 {
-	if (ctx->guardian <= 0)
-		return;
-	kill(ctx->guardian, SIGKILL);
-	close(ctx->guardian_sock);
-	waitpid(ctx->guardian, NULL, 0);
+	dump_guardian_end(ctx);
+	if (ctx->guardian > 0)
+		waitpid(ctx->guardian, NULL, 0);
 	ctx->guardian = 0;
 }

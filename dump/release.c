@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "dump/guardian.h"
 #include "kernel/backoff.h"
 #include "kernel/ptrace.h"
 
@@ -168,6 +169,9 @@ int dump_kill(struct dump_ctx *ctx)
 		if (err < 0 && err != -ESRCH)
 			ret = fail(ctx->report, "kill", -err, "pid %d: SIGKILL", it->pid);
 	}
+	/* What has been signalled ends without anybody's help: while it does, the guardian may. */
+	if (!ret)
+		dump_guardian_end(ctx);
 	list_for_each(it, &ctx->tree->items, list)
 		task_reap(it->dump, until_ns);
 	ctx->thaw_ns = backoff_now();

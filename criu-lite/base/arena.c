@@ -2,8 +2,9 @@
  * arena - bump allocation in growing chunks. Memory comes zeroed. Running out
  * of it ends the program through abort(): every caller would do so.
  *
- * The first chunk is small; each further one is twice as large, and gets its
- * pages at once: one by one they would cost as much as what is written there.
+ * The first chunk is small, as most arenas never need more; each further one is
+ * twice as large, and gets its pages at once: one by one they would cost as
+ * much as what is written there. What is larger than half a chunk stands alone.
  */
 #include "base/arena.h"
 
@@ -13,7 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define CHUNK ((size_t)64 << 10)
+#define CHUNK ((size_t)8 << 10)
 #define LARGEST ((size_t)1 << 20)
 #define PAGE ((uintptr_t)4096)
 
@@ -112,7 +113,7 @@ void *arena_alloc(struct arena *a, size_t size)
 		abort();
 	size = (size + 15) & ~(size_t)15;
 	if (!c || c->size - c->used < size) {
-		if (size > CHUNK / 2)
+		if (size > (a->next ? a->next : CHUNK) / 2)
 			return large_piece(a, size);
 		c = chunk_next(a);
 	}

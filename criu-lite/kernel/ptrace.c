@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/types.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@
 #define GET_RSEQ_CONFIGURATION 0x420f /* Linux 5.13; not in every libc */
 #define DEAD_NS 4000000               /* a wait this long asks whether the thread is alive at all */
 #define SLEEP_NS 2000000
+#define YIELD_NS 100000 /* then a wait sleeps */
 #define NT_SHADOW_STACK 0x204 /* NT_X86_SHSTK, Linux 6.6 */
 
 /* glibc declares ptrace() with an enum first; old headers lack some requests. */
@@ -149,6 +151,11 @@ int ptrace_wait_stop(pid_t tid, unsigned int limit_ms, struct ptrace_stop *stop)
 	int ret = stop_look(tid, stop);
 	sigset_t chld, before;
 
+	/* Most stops come within microseconds: sooner than a sleep has begun and ended. */
+	while (!ret && limit_ms && backoff_now() - start < YIELD_NS) {
+		sched_yield();
+		ret = stop_look(tid, stop);
+	}
 	if (ret || !limit_ms)
 		return ret < 0 ? ret : ret ? 0 : -ETIMEDOUT;
 	/* A stop is told by SIGCHLD; blocked, it waits for us if it comes between look and sleep.
