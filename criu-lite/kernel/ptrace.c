@@ -24,7 +24,7 @@
 #define GET_RSEQ_CONFIGURATION 0x420f /* Linux 5.13; not in every libc */
 #define DEAD_NS 4000000               /* a wait this long asks whether the thread is alive at all */
 #define SLEEP_NS 2000000
-#define YIELD_NS 100000 /* then a wait sleeps */
+#define YIELD_NS 100000       /* then a wait sleeps */
 #define NT_SHADOW_STACK 0x204 /* NT_X86_SHSTK, Linux 6.6 */
 
 /* glibc declares ptrace() with an enum first; old headers lack some requests. */

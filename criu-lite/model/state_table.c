@@ -1,11 +1,9 @@
 /*
  * state_table - a table whose rows are members of JSON and whose columns say
- * where in a row their cell is found. Printed in full width, whatever the
- * terminal has.
+ * where in a row their cell is found.
  */
 #include "model/state_table.h"
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,28 +85,25 @@ void table_rest(FILE *f, struct json_object *o, const char *prefix, const char *
 	}
 }
 
-static int set_rest(struct libscols_line *ln, size_t at, struct json_object *row, const char *skip)
+static void set_rest(struct grid *g, struct grid_row *to, size_t at, struct json_object *row,
+		     const char *skip)
 {
 	char *text = NULL;
 	size_t len;
 	FILE *f = open_memstream(&text, &len);
-	int ret;
 
 	if (!f)
-		return -errno;
+		abort();
 	table_rest(f, row, "", skip);
-	if (fclose(f)) {
-		free(text);
-		return -ENOMEM;
-	}
+	if (fclose(f))
+		abort();
 	if (len)
 		text[len - 1] = '\0';
-	ret = scols_line_set_data(ln, at, text);
+	grid_set(g, to, at, text);
 	free(text);
-	return ret;
 }
 
-static int set_count(struct libscols_line *ln, size_t at, struct json_object *o)
+static void set_count(struct grid *g, struct grid_row *to, size_t at, struct json_object *o)
 {
 	char buf[24];
 
@@ -116,72 +111,64 @@ static int set_count(struct libscols_line *ln, size_t at, struct json_object *o)
 		 json_object_is_type(o, json_type_array)    ? json_object_array_length(o)
 		 : json_object_is_type(o, json_type_object) ? (size_t)json_object_object_length(o)
 							    : 0);
-	return scols_line_set_data(ln, at, buf);
+	grid_set(g, to, at, buf);
 }
 
-static int set_cell(struct libscols_line *ln, size_t at, const struct column *c, const char *key,
-		    struct json_object *row)
+static void set_cell(struct grid *g, struct grid_row *to, size_t at, const struct column *c,
+		     const char *key, struct json_object *row)
 {
 	switch (c->cell) {
 	case KEY:
-		return scols_line_set_data(ln, at, key);
+		grid_set(g, to, at, key);
+		break;
 	case VALUE:
-		return scols_line_set_data(ln, at, table_text(row));
+		grid_set(g, to, at, table_text(row));
+		break;
 	case COUNT:
-		return set_count(ln, at, table_member(row, c->path));
+		set_count(g, to, at, table_member(row, c->path));
+		break;
 	case REST:
-		return set_rest(ln, at, row, c->path);
+		set_rest(g, to, at, row, c->path);
+		break;
 	default:
-		return scols_line_set_data(ln, at, table_text(table_member(row, c->path)));
+		grid_set(g, to, at, table_text(table_member(row, c->path)));
+		break;
 	}
 }
 
 /**
  * table_add - a row
- * @tb: the table
+ * @g: the table
  * @t: its columns
  * @parent: the row above it in a tree, or NULL
  * @key: its name
  * @row: its members
- * @out: the row; may be NULL
  *
- * Return: 0 or -ENOMEM.
+ * Return: the row.
  */
-int table_add(struct libscols_table *tb, const struct table *t, struct libscols_line *parent,
-	      const char *key, struct json_object *row, struct libscols_line **out)
+struct grid_row *table_add(struct grid *g, const struct table *t, const struct grid_row *parent,
+			   const char *key, struct json_object *row)
 {
-	struct libscols_line *ln = scols_table_new_line(tb, parent);
-	int ret = ln ? 0 : -ENOMEM;
+	struct grid_row *to = grid_add(g, parent);
 
-	for (size_t i = 0; !ret && i < t->n; i++)
-		ret = set_cell(ln, i, &t->columns[i], key, row);
-	if (out)
-		*out = ln;
-	return ret;
+	for (size_t i = 0; i < t->n; i++)
+		set_cell(g, to, i, &t->columns[i], key, row);
+	return to;
 }
 
 /**
  * table_new - a table without rows
- * @f: where it is going to be printed
  * @t: its columns
  *
- * Return: the table, or NULL without memory.
+ * Return: the table, for grid_free().
  */
-struct libscols_table *table_new(FILE *f, const struct table *t)
+struct grid *table_new(const struct table *t)
 {
-	struct libscols_table *tb = scols_new_table();
+	struct grid *g = grid_new(t->n);
 
-	if (!tb)
-		return NULL;
-	scols_table_set_stream(tb, f);
-	scols_table_set_termforce(tb, SCOLS_TERMFORCE_NEVER);
-	for (size_t i = 0; i < t->n; i++) {
-		if (!scols_table_new_column(tb, t->columns[i].head, 0, t->columns[i].flags)) {
-			scols_unref_table(tb);
-			return NULL;
-		}
-	}
-	return tb;
+	for (size_t i = 0; i < t->n; i++)
+		grid_head(g, i, t->columns[i].head, t->columns[i].flags);
+	return g;
 }
 
 /**
@@ -196,71 +183,44 @@ void table_heading(FILE *f, const char *text)
 	fprintf(f, bold ? "\n\033[1m%s\033[0m\n" : "\n%s\n", text);
 }
 
-/* Columns without anything in them are not shown. */
-static void hide_empty(struct libscols_table *tb, const struct table *t)
-{
-	for (size_t i = 0; i < t->n; i++) {
-		bool empty = true;
-
-		for (size_t k = 0; empty && k < scols_table_get_nlines(tb); k++) {
-			struct libscols_cell *c =
-				scols_line_get_cell(scols_table_get_line(tb, k), i);
-
-			empty = !c || !scols_cell_get_data(c) || !*scols_cell_get_data(c);
-		}
-		if (empty)
-			scols_column_set_flags(scols_table_get_column(tb, i), SCOLS_FL_HIDDEN);
-	}
-}
-
-static int add_rows(struct libscols_table *tb, const struct table *t, struct json_object *rows)
+static void add_rows(struct grid *g, const struct table *t, struct json_object *rows)
 {
 	struct json_object *first = NULL, *what;
 	char key[24];
-	int ret = 0;
 
 	if (json_object_is_type(rows, json_type_array)) {
-		for (size_t i = 0; !ret && i < json_object_array_length(rows); i++) {
+		for (size_t i = 0; i < json_object_array_length(rows); i++) {
 			snprintf(key, sizeof(key), "%zu", i);
-			ret = table_add(tb, t, NULL, key, json_object_array_get_idx(rows, i), NULL);
+			table_add(g, t, NULL, key, json_object_array_get_idx(rows, i));
 		}
 	} else if (json_object_is_type(rows, json_type_object)) {
 		json_object_object_foreach(rows, name, row)
 		{
 			what = t->news ? table_member(row, t->news) : NULL;
-			if (ret || (what && first && json_object_equal(first, what)))
+			if (what && first && json_object_equal(first, what))
 				continue;
 			first = first ? first : what;
-			ret = table_add(tb, t, NULL, name, row, NULL);
+			table_add(g, t, NULL, name, row);
 		}
 	}
-	return ret;
 }
 
 /**
- * table_print - a table with its title
+ * table_print - a table with its title, without columns that have nothing in them
  * @f: where
  * @t: the table
  * @rows: an object or a list of rows; NULL prints nothing
- *
- * Return: 0, -ENOMEM, or what libsmartcols says.
  */
-int table_print(FILE *f, const struct table *t, struct json_object *rows)
+void table_print(FILE *f, const struct table *t, struct json_object *rows)
 {
-	struct libscols_table *tb;
-	int ret;
+	struct grid *g;
 
 	if (!rows)
-		return 0;
-	tb = table_new(f, t);
-	if (!tb)
-		return -ENOMEM;
-	ret = add_rows(tb, t, rows);
-	if (!ret) {
-		hide_empty(tb, t);
-		table_heading(f, t->title);
-		ret = scols_print_table(tb);
-	}
-	scols_unref_table(tb);
-	return ret;
+		return;
+	g = table_new(t);
+	add_rows(g, t, rows);
+	grid_hide_empty(g);
+	table_heading(f, t->title);
+	grid_print(g, f);
+	grid_free(g);
 }

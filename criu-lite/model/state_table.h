@@ -9,7 +9,8 @@
 #include <stdio.h>
 
 #include <json-c/json.h>
-#include <libsmartcols.h>
+
+#include "model/grid.h"
 
 /* How a cell is made of the member of a row. */
 enum cell_kind { KEY, VALUE, MEMBER, COUNT, REST };
@@ -20,7 +21,7 @@ struct column {
 	enum cell_kind cell;
 	const char
 		*path; /* of the member, with dots; REST: what not to show, separated by blanks */
-	int flags;     /* SCOLS_FL_ */
+	int flags;     /* GRID_ */
 };
 
 struct table {
@@ -40,10 +41,10 @@ struct json_object *table_member(struct json_object *o, const char *path);
 const char *table_text(struct json_object *o);
 /* All members but those that @skip lists as name=value, inner ones by path. */
 void table_rest(FILE *f, struct json_object *o, const char *prefix, const char *skip);
-struct libscols_table *table_new(FILE *f, const struct table *t);
-int table_add(struct libscols_table *tb, const struct table *t, struct libscols_line *parent,
-	      const char *key, struct json_object *row, struct libscols_line **out);
-int table_print(FILE *f, const struct table *t, struct json_object *rows);
+struct grid *table_new(const struct table *t);
+struct grid_row *table_add(struct grid *g, const struct table *t, const struct grid_row *parent,
+			   const char *key, struct json_object *row);
+void table_print(FILE *f, const struct table *t, struct json_object *rows);
 void table_heading(FILE *f, const char *text);
 
 #endif
