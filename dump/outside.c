@@ -103,6 +103,25 @@ struct file_desc *outside_probe(struct dump_ctx *ctx, const struct fd_info *fi)
 	return d;
 }
 
+/* TYPE[ID] or TYPE[ID]:NAME; a namespace has a number, which mnt[PATH] of CRIU is not. */
+static bool known_type(const char *text)
+{
+	static const char *const types[] = { "file[", "dev[", "tty[", "unix[" };
+	static const char *const spaces[] = { "net[",  "ipc[", "uts[",    "pid[",
+					      "user[", "mnt[", "cgroup[", "time[" };
+	const char *id = strchr(text, '['), *end = strchr(text, ']');
+
+	if (!id++ || !end || end < id || (end[1] && end[1] != ':'))
+		return false;
+	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+		if (!strncmp(text, types[i], strlen(types[i])))
+			return true;
+	for (size_t i = 0; i < sizeof(spaces) / sizeof(*spaces); i++)
+		if (!strncmp(text, spaces[i], strlen(spaces[i])))
+			return id < end && id + strspn(id, "0123456789") == end;
+	return false;
+}
+
 /**
  * outside_begin - read the names before the first file is looked at
  * @ctx: the dump
@@ -111,23 +130,16 @@ struct file_desc *outside_probe(struct dump_ctx *ctx, const struct fd_info *fi)
  */
 int outside_begin(struct dump_ctx *ctx)
 {
-	static const char *const types[] = { "file[", "dev[", "tty[", "unix[" };
 	int ret = 0;
 
 	ctx->files->named = arena_array(ctx->arena, bool, ctx->opts->nr_externals);
-	for (size_t i = 0; i < ctx->opts->nr_externals; i++) {
-		const char *text = ctx->opts->externals[i], *end = strchr(text, ']');
-		bool known = false;
-
-		for (size_t k = 0; k < sizeof(types) / sizeof(*types); k++)
-			known |= !strncmp(text, types[k], strlen(types[k]));
-		if (known && end && (!end[1] || end[1] == ':'))
-			continue;
-		ret = fail(ctx->report, "external-type", EOPNOTSUPP,
-			   "--external %s: a dump knows file[MNT:INO], dev[MAJOR/MINOR]:NAME, "
-			   "tty[RDEV:DEV] and unix[INO]",
-			   text);
-	}
+	for (size_t i = 0; i < ctx->opts->nr_externals; i++)
+		if (!known_type(ctx->opts->externals[i]))
+			ret = fail(ctx->report, "external-type", EOPNOTSUPP,
+				   "--external %s: a dump knows file[MNT:INO], "
+				   "dev[MAJOR/MINOR]:NAME, tty[RDEV:DEV], unix[INO] and "
+				   "KIND[INO]:KEY of a namespace",
+				   ctx->opts->externals[i]);
 	return ret;
 }
 

@@ -206,4 +206,25 @@ def test_external_terminal():
     assert int(open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[4]) == os.fstat(s2).st_rdev, "controlling terminal"
 
 
+def test_external_namespace():
+    """A network that only the task keeps: named at the dump, and brought by the caller."""
+    links = []
+    for _ in range(2):
+        other = start(["unshare", "-n", "sleep", "100"], log="other")
+        until("a network", 5, lambda: os.readlink("/proc/%d/ns/net" % other) != os.readlink("/proc/self/ns/net"))
+        links.append(os.open("/proc/%d/ns/net" % other, os.O_RDONLY))
+        os.kill(other, signal.SIGKILL)
+        until("its end", 5, lambda: not alive(other))
+    fd, fd2 = links
+    pid = speaker(fd)
+    name = "net[%d]" % os.fstat(fd).st_ino
+    d = images()
+    p = dump(pid, d, ok=False)
+    assert p.returncode and "[ns-outside]" in p.stderr and name in p.stderr, p.stderr
+    gone(pid, images(), "--external", name + ":backbone")
+    refused(d, pid, "file-ns")
+    back(d, "--verify", "--inherit-fd", "fd[%d]:backbone" % fd2, fds=(fd2,))
+    assert os.stat("/proc/%d/fd/%d" % (pid, fd)).st_ino == os.fstat(fd2).st_ino
+
+
 main()
