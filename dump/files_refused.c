@@ -20,9 +20,9 @@
 static const struct {
 	const char *link, *what;
 } objects[] = {
-	{ "anon_inode:[perf_event]", "a performance counter (perf_event_open), whose settings the "
-				     "kernel does not tell" },
-	{ "anon_inode:[io_uring]", "an io_uring, whose settings the kernel does not tell" },
+	{ "anon_inode:[perf_event]", "a performance counter (perf_event_open), whose "
+				     "perf_event_attr the kernel does not tell" },
+	{ "anon_inode:[io_uring]", "an io_uring, whose setup flags the kernel does not tell" },
 	{ "anon_inode:bpf-prog", "a BPF program" },
 	{ "anon_inode:bpf_link", "a BPF link" },
 	{ "anon_inode:bpf", "a BPF object" },
