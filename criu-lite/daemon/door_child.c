@@ -3,8 +3,10 @@
  * of the RPC as calls of a door on a path. The message is the argument, the
  * response the result; descriptors that come with a request are the call's.
  * Each request is done in a child, with the credentials of who calls. It ends
- * with the service, when the calls that it has are done. The successor of a
- * service takes the path over.
+ * with the service, when the calls that it has are done.
+ *
+ * The service has the door's listener, too: its successor's child serves the
+ * same door, and so does a new child where one has ended before its time.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,14 +22,13 @@
 #include "daemon/caller.h"
 #include "daemon/server.h"
 #include "lib/door.h"
+#include "lib/door_move.h"
 #include "lib/door_names.h"
+#include "lib/fdpass.h"
 
 #define RESPONSE_MAX (256u << 10) /* on the stack of a thread */
 #define FDS_MAX 253
-#define END_NAP 10000 /* microseconds */
-
-/* Requests that are being done; of the door's process, which has only one door. */
-static _Atomic int at_work;
+#define LEAVE SIGUSR2
 
 static int send_response(void *arg, const void *msg, size_t len)
 {
@@ -126,25 +128,38 @@ static void request(void *cookie, char *args, size_t size, door_desc_t *desc, un
 
 	for (unsigned int i = 0; i < n && i < FDS_MAX; i++)
 		fds[i] = desc[i].d_data.d_desc.d_descriptor;
-	at_work++;
 	if (n <= FDS_MAX)
 		got = run_request(cookie, args, size, fds, n, response);
-	at_work--;
 	for (unsigned int i = 0; i < n; i++)
 		close(desc[i].d_data.d_desc.d_descriptor);
 	door_return(response, got, NULL, 0);
 }
 
-static int attach_door(int fd, const char *path, bool followed)
+static int make_door(const struct server *s)
 {
-	if (fattach(fd, path) == 0)
-		return 0;
-	if (!followed || errno != EBUSY)
-		return -errno;
-	return fdetach(path) < 0 || fattach(fd, path) < 0 ? -errno : 0;
+	cleanup_close int file = open(s->o->door, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int fd;
+
+	if (file < 0)
+		return fail(s->report, "door-attach", errno, "%s", s->o->door);
+	fd = door_create(request, (void *)s->host, DOOR_NO_CANCEL);
+	if (fd < 0)
+		return fail(s->report, "door-attach", errno, "make a door");
+	if (fattach(fd, s->o->door) < 0)
+		return fail(s->report, "door-attach", errno, "attach the door to %s", s->o->door);
+	return fd;
 }
 
-/* Off the path, unless a successor's is there; then the calls under way end. */
+static int follow_door(struct server *s)
+{
+	int fd = door_move_take(take_fd(&s->door_listen), request, (void *)s->host);
+
+	return fd < 0 ? fail(s->report, "door-attach", errno, "go on with the door at %s",
+			     s->o->door)
+		      : fd;
+}
+
+/* Off the path, and no more calls. */
 static void end_door(int fd, const char *path)
 {
 	cleanup_close int there = open(path, O_PATH | O_CLOEXEC);
@@ -154,59 +169,71 @@ static void end_door(int fd, const char *path)
 	    mine.di_uniquifier == theirs.di_uniquifier)
 		fdetach(path);
 	door_revoke(fd);
-	/* The last answer is sent a moment after its request is done. */
-	do
-		usleep(END_NAP);
-	while (at_work);
 }
 
-static int serve_door(const struct server *s, int ready, bool followed)
+static int serve_door(struct server *s, int tell)
 {
-	cleanup_close int file = open(s->o->door, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	cleanup_close int listener = -1;
 	sigset_t set;
-	int fd, sig, ret;
+	int fd, sig;
 
-	if (file < 0)
-		return fail(s->report, "door-attach", errno, "%s", s->o->door);
-	/* Its threads do not take it, and none is in the way of the wait below. */
+	/* Its threads do not take them, and none is in the way of the wait below. */
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
+	sigaddset(&set, LEAVE);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	fd = door_create(request, (void *)s->host, DOOR_NO_CANCEL);
+	fd = s->door_listen >= 0 ? follow_door(s) : make_door(s);
 	if (fd < 0)
-		return fail(s->report, "door-attach", errno, "make a door");
-	ret = attach_door(fd, s->o->door, followed);
-	if (ret < 0)
-		return fail(s->report, "door-attach", -ret, "attach the door to %s", s->o->door);
-	if (write_all(ready, "", 1) < 0)
+		return fd;
+	listener = door_move_listener();
+	if (listener < 0 || fd_send_msg(tell, "", 1, &listener, 1, 0) < 0)
 		return -EPIPE;
+	close(take_fd(&listener));
 	sigwait(&set, &sig);
-	end_door(fd, s->o->door);
+	if (sig != LEAVE)
+		end_door(fd, s->o->door);
+	door_move_leave();
+	return 0;
+}
+
+/* Waits until the child serves the door. */
+static int hear_child(struct server *s, int sock)
+{
+	size_t len, n;
+	int fd = -1;
+	char c;
+
+	if (fd_recv_msg(sock, &c, 1, &len, &fd, 1, &n, 0) < 0 || fd < 0) {
+		/* It has recorded why. */
+		waitpid(s->door, NULL, 0);
+		s->door = 0;
+		return -ECANCELED;
+	}
+	close_owned(&s->door_listen);
+	s->door_listen = fd;
 	return 0;
 }
 
 /**
- * door_child_start - open the door of the service, if it is to have one
- * @s: the server
- * @followed: it is the successor of a running one
+ * door_child_start - serve the door of the service, if it is to have one
+ * @s: the server: has the door's listener, if there is a door already
  *
- * Waits until it is attached.
+ * Waits until it is served.
  *
  * Return: 0 or -errno, recorded.
  */
-int door_child_start(struct server *s, bool followed)
+int door_child_start(struct server *s)
 {
-	pid_t service = getpid(), pid;
-	int ready[2];
-	char c;
+	pid_t service = getpid();
+	int sk[2], ret;
 
 	if (!s->o->door)
 		return 0;
-	if (pipe2(ready, O_CLOEXEC) < 0)
-		return fail(s->report, "door-attach", errno, "pipe2()");
-	pid = fork();
-	if (pid == 0) {
-		close(ready[0]);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sk) < 0)
+		return fail(s->report, "door-attach", errno, "socketpair()");
+	s->door = fork();
+	if (s->door == 0) {
+		close(sk[0]);
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
 		prctl(PR_SET_NAME, "criu-lite-door");
 		if (getppid() != service)
@@ -215,17 +242,52 @@ int door_child_start(struct server *s, bool followed)
 		close_owned(&s->listen_fd);
 		close_owned(&s->epoll_fd);
 		close_owned(&s->signal_fd);
-		_exit(serve_door(s, ready[1], followed) < 0);
+		_exit(serve_door(s, sk[1]) < 0);
 	}
-	close(ready[1]);
-	if (pid > 0 && read_all(ready[0], &c, 1) == 0) {
-		close(ready[0]);
-		return 0;
+	close(sk[1]);
+	if (s->door < 0) {
+		s->door = 0;
+		ret = fail(s->report, "door-attach", errno, "fork the door's process");
+	} else {
+		ret = hear_child(s, sk[0]);
 	}
-	close(ready[0]);
-	/* It has recorded why. */
-	if (pid < 0)
-		return fail(s->report, "door-attach", errno, "fork the door's process");
-	waitpid(pid, NULL, 0);
-	return -ECANCELED;
+	close(sk[0]);
+	return ret;
+}
+
+/**
+ * door_child_ended - a child of the service has ended: was it the door's?
+ * @s: the server
+ * @pid: the child
+ *
+ * Return: true if it was; then there is another by now.
+ */
+bool door_child_ended(struct server *s, pid_t pid)
+{
+	if (!pid || pid != s->door)
+		return false;
+	s->door = 0;
+	if (s->ending || s->leaving)
+		return true;
+	log_error(s->report, "the door's process has ended; it is started again");
+	if (door_child_start(s) < 0) {
+		log_error(s->report, "the door is not served any more");
+		close_owned(&s->door_listen);
+		s->door_listen = -1;
+	}
+	return true;
+}
+
+/**
+ * door_child_leave - the successor serves the door from here on
+ * @s: the server
+ *
+ * The calls that this one's child has go on.
+ */
+void door_child_leave(struct server *s)
+{
+	if (s->door)
+		kill(s->door, LEAVE);
+	close_owned(&s->door_listen);
+	s->door_listen = -1;
 }

@@ -39,7 +39,9 @@ struct server {
 	bool leaving;     /* a successor serves; those who have asked us stay until they go */
 	struct list_head clients, queue;
 	size_t nr_clients, nr_served;
-	pid_t guard; /* guards files; 0: nobody does */
+	pid_t guard;     /* guards files; 0: nobody does */
+	pid_t door;      /* serves the door; 0: there is none */
+	int door_listen; /* its listener, or -1 */
 };
 
 /* listen.c */
@@ -68,7 +70,9 @@ int guard_child_start(struct server *s);
 bool guard_child_ended(struct server *s, pid_t pid);
 
 /* door_child.c */
-int door_child_start(struct server *s, bool followed);
+int door_child_start(struct server *s);
+bool door_child_ended(struct server *s, pid_t pid);
+void door_child_leave(struct server *s);
 
 /* upgrade.c */
 void upgrade_run(struct server *s);

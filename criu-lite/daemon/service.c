@@ -193,6 +193,7 @@ static void server_close(struct server *s)
 	pidfile_remove(s);
 	close_owned(&s->signal_fd);
 	close_owned(&s->epoll_fd);
+	close_owned(&s->door_listen);
 }
 
 /* A successor has neither the descriptor nor anybody to tell: its predecessor does that. */
@@ -217,9 +218,13 @@ static void say_ready(const struct service_opts *o, bool followed)
 int service_run(const struct service_opts *given, const struct rpc_host *host, struct report *r)
 {
 	struct service_opts o = *given;
-	struct server s = {
-		.o = &o, .host = host, .report = r, .listen_fd = -1, .signal_fd = -1, .epoll_fd = -1
-	};
+	struct server s = { .o = &o,
+			    .host = host,
+			    .report = r,
+			    .listen_fd = -1,
+			    .signal_fd = -1,
+			    .epoll_fd = -1,
+			    .door_listen = -1 };
 	const char *where = NULL;
 	bool followed = false;
 	int ret;
@@ -243,7 +248,7 @@ int service_run(const struct service_opts *given, const struct rpc_host *host, s
 	if (ret >= 0 && o.detach)
 		ret = guard_child_start(&s);
 	if (ret >= 0)
-		ret = door_child_start(&s, followed);
+		ret = door_child_start(&s);
 	if (ret >= 0)
 		ret = pidfile_write(&s);
 	if (ret >= 0) {

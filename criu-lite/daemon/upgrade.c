@@ -2,7 +2,7 @@
  * upgrade - the service is followed by a new one without a request lost.
  *
  * SIGUSR2 starts the program anew, as it is on disk by now, with the same
- * arguments. It is offered the listener and every idle connection; while it
+ * arguments. It is offered the listener, that of the door, and every idle connection; while it
  * looks at them nobody reads from them, so what clients say meanwhile waits in
  * the kernel. If it says OK it serves from then on, and this process finishes
  * the requests that it has taken, and the connections of those clients, and
@@ -27,11 +27,12 @@
 #define TIME_MS 10000
 #define STATE "criu-lite service 1" /* then a blank and 1 if the socket's name is ours */
 #define LISTENER "listener"
+#define DOOR "door"
 #define CLIENT "client"
 
 static struct fd_item *offered(const struct server *s, size_t *n)
 {
-	struct fd_item *items = calloc(s->nr_clients + 1, sizeof(*items));
+	struct fd_item *items = calloc(s->nr_clients + 2, sizeof(*items));
 	const struct client *c;
 
 	if (!items)
@@ -39,6 +40,10 @@ static struct fd_item *offered(const struct server *s, size_t *n)
 	*n = 0;
 	items[*n].fd = s->listen_fd;
 	strcpy(items[(*n)++].name, LISTENER);
+	if (s->door_listen >= 0) {
+		items[*n].fd = s->door_listen;
+		strcpy(items[(*n)++].name, DOOR);
+	}
 	list_for_each(c, &s->clients, list) {
 		if (c->state != CLIENT_IDLE)
 			continue;
@@ -69,6 +74,7 @@ static void let_go(struct server *s)
 
 	s->own_address = false;
 	listen_close(s);
+	door_child_leave(s);
 	list_for_each_safe(c, next, &s->clients, list)
 		if (c->state == CLIENT_IDLE)
 			client_close(s, c);
@@ -127,12 +133,17 @@ void upgrade_run(struct server *s)
 	fd_notify(text, NULL, 0);
 }
 
+static bool is_door(const struct fd_item *i)
+{
+	return i->kind == FD_KIND_LISTENER && !strcmp(i->name, DOOR);
+}
+
 static bool is_ours(const struct fd_offer *in)
 {
 	if (in->len != strlen(STATE) + 2 || memcmp(in->state, STATE " ", strlen(STATE) + 1) ||
 	    !in->n || in->items[0].kind != FD_KIND_LISTENER || strcmp(in->items[0].name, LISTENER))
 		return false;
-	for (size_t i = 1; i < in->n; i++)
+	for (size_t i = 1 + (in->n > 1 && is_door(in->items + 1)); i < in->n; i++)
 		if (in->items[i].kind != FD_KIND_STREAM || strcmp(in->items[i].name, CLIENT))
 			return false;
 	return true;
@@ -140,13 +151,14 @@ static bool is_ours(const struct fd_offer *in)
 
 /**
  * upgrade_take - take over from the service that has started us, if one has
- * @s: the server: its listener and clients are set
+ * @s: the server: its listeners and clients are set
  *
  * Return: 1 if it was so; 0 if this is an ordinary start; -errno, recorded.
  */
 int upgrade_take(struct server *s)
 {
 	struct fd_offer in;
+	size_t first = 1;
 	int ret = fd_offer_take(&in);
 
 	if (ret == -ENOENT)
@@ -161,7 +173,9 @@ int upgrade_take(struct server *s)
 		return fail(s->report, "service", -ret, "the old service goes on");
 	s->own_address = ((const char *)in.state)[in.len - 1] == '1';
 	s->listen_fd = take_fd(&in.items[0].fd);
-	for (size_t i = 1; i < in.n; i++)
+	if (in.n > 1 && is_door(in.items + 1))
+		s->door_listen = take_fd(&in.items[first++].fd);
+	for (size_t i = first; i < in.n; i++)
 		client_add(s, take_fd(&in.items[i].fd));
 	fd_offer_free(&in);
 	return 1;

@@ -43,7 +43,16 @@ static int make_ticket(struct door_server *s, struct door *d)
 	return ret;
 }
 
-static int create(struct door_server *s, const struct door *like, struct door **out)
+/**
+ * door_alloc - a door of this process that nobody knows yet
+ * @like: procedure, cookie, attributes, limits and how threads are made
+ * @out: set; door_free() undoes it
+ *
+ * The server's lock is held.
+ *
+ * Return: 0 or -errno.
+ */
+int door_alloc(const struct door *like, struct door **out)
 {
 	struct door *d = malloc(sizeof(*d));
 	int ret = 0;
@@ -54,13 +63,27 @@ static int create(struct door_server *s, const struct door *like, struct door **
 	d->refs = 1;
 	list_init(&d->list);
 	list_init(&d->tickets);
-	d->pool = d->attributes & DOOR_PRIVATE ? &d->own_pool : &s->pool;
+	d->pool = d->attributes & DOOR_PRIVATE ? &d->own_pool : &door_server.pool;
 	d->own_pool = (struct door_pool){ .epfd = -1, .stop = -1 };
+	if (d->pool == &d->own_pool)
+		ret = door_pool_init(d->pool);
+	if (ret)
+		door_free(d);
+	else
+		*out = d;
+	return ret;
+}
+
+static int create(struct door_server *s, const struct door *like, struct door **out)
+{
+	struct door *d;
+	int ret = door_alloc(like, &d);
+
+	if (ret)
+		return ret;
 	if (getrandom(&d->id, sizeof(d->id), 0) != sizeof(d->id))
 		ret = -EAGAIN;
 	d->id >>= 1; /* many print it as a long */
-	if (!ret && d->pool == &d->own_pool)
-		ret = door_pool_init(d->pool);
 	if (!ret)
 		ret = make_ticket(s, d);
 	if (ret) {
@@ -72,9 +95,13 @@ static int create(struct door_server *s, const struct door *like, struct door **
 	return 0;
 }
 
-/* The first threads: of the process once, of a private pool with every door. */
-static void first_threads(struct door_server *s, struct door *d)
+/**
+ * door_first_threads - of the process once, of a private pool with every door
+ * @d: the door, held; the server's lock is not held
+ */
+void door_first_threads(struct door *d)
 {
+	struct door_server *s = &door_server;
 	const bool private = d->attributes & DOOR_PRIVATE;
 	door_server_func_t *fn;
 	bool first;
@@ -109,7 +136,7 @@ int door_new(const struct door *like, struct door **out)
 	    ((attr & DOOR_UNREF) && (attr & DOOR_UNREF_MULTI)))
 		return -EINVAL;
 	pthread_mutex_lock(&s->lock);
-	ret = door_server_up(s);
+	ret = door_server_up(s, -1);
 	if (!ret)
 		ret = create(s, like, &d);
 	if (!ret) {
@@ -155,7 +182,7 @@ int door_create(door_server_procedure_t *proc, void *cookie, unsigned int attrib
 	if (ret)
 		return door_set_errno(ret);
 	fd = d->fd;
-	first_threads(&door_server, d);
+	door_first_threads(d);
 	door_release(d);
 	return fd;
 }

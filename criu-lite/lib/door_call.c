@@ -2,7 +2,8 @@
  * door_call - the client's side of a call. A call that a server thread has
  * taken is made once: when the connection ends after that, the caller is
  * interrupted. One that nobody has taken is made again on a new connection,
- * which is what happens when either side has been dumped and restored.
+ * which is what happens when either side has been dumped and restored, and when
+ * the server is followed by another process.
  */
 #include "lib/door_priv.h"
 
@@ -17,7 +18,6 @@
 #include "lib/fdpass.h"
 
 #define ASLEEP_US 1000 /* on the word, before the socket is waited for */
-#define ATTEMPTS 16    /* connections that end before the call was taken */
 
 static size_t round_up(size_t n, size_t to)
 {
@@ -40,6 +40,7 @@ static int post(struct door_conn *c, const door_arg_t *p)
 {
 	const struct door_note ring = { .type = DOOR_NOTE_RING };
 	struct door_arena *a;
+	uint32_t is;
 	int ret = door_conn_fit(c, p->data_size);
 
 	if (ret)
@@ -56,7 +57,12 @@ static int post(struct door_conn *c, const door_arg_t *p)
 	a->arg_descs = p->desc_num;
 	atomic_store_explicit(&a->client_cpu, door_cpu(), memory_order_relaxed);
 	atomic_store(&a->ret, RET_LOOKING);
-	switch (atomic_exchange(&a->call, CALL_POSTED)) {
+	is = atomic_load(&a->call);
+	do
+		if (is == CALL_CLOSED)
+			return -ECONNRESET;
+	while (!atomic_compare_exchange_weak(&a->call, &is, CALL_POSTED));
+	switch (is) {
 	case CALL_NONE:
 		return fd_send_msg(c->sock, &ring, sizeof(ring), NULL, 0, 0);
 	case CALL_ASLEEP:
@@ -221,7 +227,10 @@ static int send_and_wait(struct door_conn *c, const door_arg_t *p, bool *sent)
 	return ret;
 }
 
-/* One attempt. Returns 1 if the connection ended before the call was taken. */
+/*
+ * One attempt. Returns 1 if the connection ended before the call was taken; 2
+ * if it was one of an earlier call, of which there may be many.
+ */
 static int call_once(int fd, door_arg_t *p)
 {
 	struct door_conn *c;
@@ -229,7 +238,7 @@ static int call_once(int fd, door_arg_t *p)
 	bool sent;
 
 	if (ret)
-		return ret;
+		return ret == -ECONNRESET ? 1 : ret;
 	ret = send_and_wait(c, p, &sent);
 	if (!ret) {
 		ret = take_results(c, p);
@@ -239,7 +248,7 @@ static int call_once(int fd, door_arg_t *p)
 		}
 	}
 	if (ret == -ECONNRESET || ret == -EPIPE)
-		ret = !sent || untaken(c) ? 1 : -EINTR;
+		ret = sent && !untaken(c) ? -EINTR : c->kept ? 2 : 1;
 	else if (ret == -EBADMSG)
 		ret = -EINTR;
 	door_conn_drop(c);
@@ -274,9 +283,9 @@ int door_call(int fd, door_arg_t *params)
 	ret = check(p);
 	if (!ret) {
 		ret = 1;
-		for (int i = 0; ret == 1 && i < ATTEMPTS; i++)
+		for (int i = 0; ret > 0 && i < DOOR_ATTEMPTS; i += ret == 1)
 			ret = call_once(fd, p);
-		if (ret == 1)
+		if (ret > 0)
 			ret = -EBADF;
 	}
 	if (n && n <= DOOR_DESCS_MAX && ret != -EFAULT && ret != -EBADF)

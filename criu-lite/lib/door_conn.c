@@ -89,7 +89,8 @@ static int wait_readable(int sock, int limit)
 
 /*
  * Says hello with the caller's descriptor, and reads the answer. The server's
- * pid is as this process sees it.
+ * pid is as this process sees it. -ECONNRESET: it ends while it is asked, and
+ * may have been followed by another one.
  */
 static int greet(int sock, int fd, const struct door_hello *h, int memfd, struct door_welcome *w,
 		 int *out, int limit)
@@ -120,8 +121,7 @@ static int greet(int sock, int fd, const struct door_hello *h, int memfd, struct
 	}
 	if (!ret && out)
 		*out = got;
-	/* A server that ends while it is asked. */
-	return ret == -EPIPE || ret == -ECONNRESET ? -ENXIO : ret;
+	return ret == -EPIPE ? -ECONNRESET : ret;
 }
 
 /* The file of a descriptor. O_PATH ones are no reference, and no file for fstat() alone. */
@@ -145,13 +145,21 @@ static int file_of(int fd, struct stat *st)
  */
 int door_ask(int fd, const struct door_hello *h, struct door_welcome *w, int *out, int limit)
 {
-	cleanup_close int sock = -1;
 	struct stat st;
 	int ret = file_of(fd, &st);
 
-	if (!ret)
+	if (ret)
+		return ret;
+	for (int i = 0; i < DOOR_ATTEMPTS; i++) {
+		cleanup_close int sock = -1;
+
 		ret = connect_to(&st, &sock);
-	return ret ? ret : greet(sock, fd, h, -1, w, out, limit);
+		if (!ret)
+			ret = greet(sock, fd, h, -1, w, out, limit);
+		if (ret != -ECONNRESET)
+			return ret;
+	}
+	return -ENXIO;
 }
 
 static int make_memory(struct door_conn *c)
@@ -205,8 +213,9 @@ static bool is_for(const struct door_conn *c, const struct stat *st)
  * @fd: a descriptor of the door
  * @out: set
  *
- * Return: 0; -EBADF if it is no door, or a dead one; -EINTR; -EMFILE and
- * whatever else keeps it from being made.
+ * Return: 0; -EBADF if it is no door, or a dead one; -ECONNRESET if it ended
+ * before it was there; -EINTR; -EMFILE and whatever else keeps it from being
+ * made.
  */
 int door_conn_get(int fd, struct door_conn **out)
 {
@@ -249,6 +258,7 @@ void door_conn_put(struct door_conn *c)
 	pthread_mutex_lock(&client.lock);
 	list_del(&c->list);
 	list_add(&c->list, &client.idle);
+	c->kept = true;
 	if (++client.nr_idle > IDLE_MAX) {
 		old = container_of(client.idle.prev, struct door_conn, list);
 		list_del(&old->list);

@@ -55,9 +55,18 @@ static void kick(const struct door_thread *t)
  */
 void door_pool_stop(struct door_pool *p)
 {
+	eventfd_write(p->stop, 1);
+	door_pool_kick(p);
+}
+
+/**
+ * door_pool_kick - let no thread stay with its session
+ * @p: the pool
+ */
+void door_pool_kick(struct door_pool *p)
+{
 	struct door_thread *t;
 
-	eventfd_write(p->stop, 1);
 	pthread_mutex_lock(&p->lock);
 	list_for_each(t, &p->parked, parked)
 		kick(t);

@@ -24,6 +24,7 @@
 #include "lib/door_wire.h"
 
 #define DOOR_DESCS_MAX 1024          /* of one call, as Solaris has it */
+#define DOOR_ATTEMPTS 16             /* connections that end before the server has done anything */
 #define DOOR_DATA_LIMIT (1ull << 30) /* of one call */
 #define DOOR_ASK_LIMIT 2000 /* milliseconds, where a server need not be believed to answer */
 
@@ -126,6 +127,7 @@ struct door_server {
 	int wake;    /* eventfd */
 	int inotify; /* or -1 */
 	bool first_made;
+	_Atomic bool leaving; /* another process serves the doors from here on */
 	struct list_head doors;
 	struct list_head sessions;
 	struct door_pool pool;
@@ -140,6 +142,9 @@ extern struct door_server door_server;
 int door_store_make(struct door_store *s);
 int door_store_of(const struct stat *st, struct door_store *s);
 int door_store_listen(struct door_server *s);
+int door_store_adopt(struct door_server *s, int listener);
+int door_store_tickets(const struct door_server *s,
+		       int (*each)(void *arg, int dir, const char *name), void *arg);
 int door_store_ticket(const struct door_server *s, const struct door *d, struct door_ticket *t,
 		      const struct stat *st);
 void door_store_note(const struct door_server *s, struct door *d);
@@ -150,7 +155,7 @@ int door_reopen(int fd, int flags);
 /* door_server.c */
 int door_set_errno(int ret);
 int door_up(void);
-int door_server_up(struct door_server *s);
+int door_server_up(struct door_server *s, int listener);
 struct door *door_find(int fd);
 struct door *door_find_inode(dev_t dev, ino_t ino);
 void door_get(struct door *d);
@@ -158,7 +163,9 @@ void door_put(struct door *d);
 void door_free(struct door *d);
 
 /* door.c */
+int door_alloc(const struct door *like, struct door **out);
 int door_new(const struct door *like, struct door **out);
+void door_first_threads(struct door *d);
 void door_release(struct door *d);
 
 /* door_xcreate.c */
@@ -177,6 +184,7 @@ int door_check_range(const void *p, size_t len);
 /* door_pool.c */
 int door_pool_init(struct door_pool *p);
 void door_pool_stop(struct door_pool *p);
+void door_pool_kick(struct door_pool *p);
 void door_pool_free(struct door_pool *p);
 void door_pool_enter(struct door_thread *t, bool may_park);
 bool door_pool_leave(struct door_thread *t);
@@ -214,6 +222,7 @@ void door_session_free(struct door_session *s);
 int door_session_fit(struct door_session *s, size_t data, bool grow);
 void door_session_fork(void);
 void door_session_end_idle(struct door *d);
+bool door_session_close(struct door_session *s);
 void door_session_free_all(struct door *d);
 int door_session_arm(struct door_session *s, bool first);
 
@@ -221,6 +230,7 @@ int door_session_arm(struct door_session *s, bool first);
 int door_watch_start(void);
 int door_watch_inotify(void);
 void door_watch_wake(void);
+void door_watch_leave(void);
 
 /* door_unref.c */
 int door_unref_watch(struct door *d, struct door_ticket *t);
@@ -246,6 +256,7 @@ struct door_conn {
 	int memfd;
 	char *map;
 	size_t map_size;
+	bool kept;               /* from an earlier call */
 	bool full;               /* the table was, when descriptors came */
 	int fds[DOOR_DESCS_MAX]; /* of the answer */
 	unsigned int nr_fds;

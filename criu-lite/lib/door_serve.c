@@ -92,13 +92,24 @@ static bool stay(struct door_session *s)
 	return leave_word(a, CALL_ASLEEP);
 }
 
+/* A server that leaves keeps no session. The lock orders this after the look at all of them. */
+static bool close_session(struct door_thread *t)
+{
+	bool closed;
+
+	pthread_mutex_lock(&door_server.lock);
+	closed = door_server.leaving && door_session_close(t->session);
+	pthread_mutex_unlock(&door_server.lock);
+	return closed;
+}
+
 /* Waits with a session, or gives it to the pool. Returns 1 if it has a call again. */
 static int wait_session(struct door_thread *t)
 {
 	struct door_session *s = t->session;
 	bool call;
 
-	door_pool_enter(t, true);
+	door_pool_enter(t, !door_server.leaving);
 	call = t->is_parked ? stay(s) : leave_word(door_arena_of(s->map), CALL_TAKEN);
 	if (call)
 		return 1;
@@ -106,10 +117,12 @@ static int wait_session(struct door_thread *t)
 		door_pool_leave(t);
 		door_pool_enter(t, false);
 	}
-	t->session = NULL;
-	if (!door_session_arm(s, false))
-		return 0;
-	t->session = s;
+	if (!door_server.leaving || !close_session(t)) {
+		t->session = NULL;
+		if (!door_session_arm(s, false))
+			return 0;
+		t->session = s;
+	}
 	door_forget_session(t);
 	return 0;
 }

@@ -91,6 +91,7 @@ static void close_server(struct door_server *s)
 	door_pool_free(&s->pool);
 	s->pid = 0;
 	s->first_made = false;
+	s->leaving = false;
 }
 
 /* The threads are gone, the doors are the parent's. */
@@ -126,10 +127,11 @@ int door_up(void)
 /**
  * door_server_up - the process becomes a server, if it is none
  * @s: the server; its lock is held
+ * @listener: that of the one it follows, or -1
  *
  * Return: 0 or -errno.
  */
-int door_server_up(struct door_server *s)
+int door_server_up(struct door_server *s, int listener)
 {
 	int ret;
 
@@ -141,7 +143,7 @@ int door_server_up(struct door_server *s)
 	if (!ret)
 		ret = door_pool_init(&s->pool);
 	if (!ret)
-		ret = door_store_listen(s);
+		ret = listener < 0 ? door_store_listen(s) : door_store_adopt(s, listener);
 	if (!ret)
 		ret = door_watch_start();
 	if (ret) {

@@ -150,6 +150,25 @@ void door_session_free(struct door_session *s)
 }
 
 /**
+ * door_session_close - end a session if it has no call
+ * @s: the session; the server's lock is held, and no thread serves it
+ *
+ * Its client begins a new one when it calls next. A thread that waits for the
+ * session's socket frees it then.
+ *
+ * Return: whether that is so.
+ */
+bool door_session_close(struct door_session *s)
+{
+	uint32_t none = CALL_NONE;
+
+	if (!atomic_compare_exchange_strong(&door_arena_of(s->map)->call, &none, CALL_CLOSED))
+		return false;
+	shutdown(s->sock, SHUT_RDWR);
+	return true;
+}
+
+/**
  * door_session_end_idle - let clients know that there will be no more answers
  * @d: the door; the server's lock is held
  *

@@ -300,6 +300,66 @@ int door_store_listen(struct door_server *s)
 	return 0;
 }
 
+/**
+ * door_store_adopt - have the listener and the ticket directory of another server
+ * @s: has its store; random and listener are set
+ * @listener: as the other has it; taken over, whatever is returned
+ *
+ * Return: 0; -EINVAL if it is not a listener of this store; -errno.
+ */
+int door_store_adopt(struct door_server *s, int listener)
+{
+	struct sockaddr_un a;
+	socklen_t len = sizeof(a);
+	char path[DOOR_PATH_MAX], end;
+	struct door_name n;
+
+	s->listener = listener;
+	memset(&a, 0, sizeof(a));
+	if (getsockname(listener, (struct sockaddr *)&a, &len) < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "%s/" LISTENER "%%16[0-9a-f]%%c", s->store.root);
+	if (sscanf(a.sun_path, path, s->random, &end) != 1)
+		return -EINVAL;
+	server_name(s, &n);
+	door_name_listener(&n, path);
+	/* Once more, so that clients see the pid of this process. */
+	if (strcmp(path, a.sun_path) != 0 || listen(listener, SOMAXCONN) < 0)
+		return -EINVAL;
+	if (fcntl(listener, F_SETFD, FD_CLOEXEC) < 0 || fcntl(listener, F_SETFL, O_NONBLOCK) < 0)
+		return -errno;
+	return 0;
+}
+
+/**
+ * door_store_tickets - the tickets that a server has in the store
+ * @s: the server
+ * @each: called with the descriptor of the directory and a name in it
+ * @arg: for it
+ *
+ * Return: 0; -errno, also of @each, which ends it.
+ */
+int door_store_tickets(const struct door_server *s,
+		       int (*each)(void *arg, int dir, const char *name), void *arg)
+{
+	char path[DOOR_PATH_MAX];
+	struct door_name n;
+	struct dirent *e;
+	int ret = 0;
+	DIR *d;
+
+	server_name(s, &n);
+	door_name_dir(&n, path);
+	d = opendir(path);
+	if (!d)
+		return -errno;
+	while (!ret && (e = readdir(d)))
+		if (e->d_name[0] != '.')
+			ret = each(arg, dirfd(d), e->d_name);
+	closedir(d);
+	return ret;
+}
+
 /* What the link of a ticket says. */
 static void describe(const struct door_server *s, const struct door *d, const struct door_ticket *t,
 		     struct door_name *n)

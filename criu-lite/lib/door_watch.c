@@ -135,7 +135,10 @@ static void hello(int sock)
 		close_owned(&fds[0]);
 		fds[0] = -1;
 		pthread_mutex_lock(&door_server.lock);
-		taken = serve_hello(sock, door_find_inode(st.st_dev, st.st_ino), &h, &fds[1]);
+		/* Without an answer the client comes again, and to the one that serves. */
+		if (!door_server.leaving)
+			taken = serve_hello(sock, door_find_inode(st.st_dev, st.st_ino), &h,
+					    &fds[1]);
 		pthread_mutex_unlock(&door_server.lock);
 	}
 	close_owned(&fds[0]);
@@ -254,4 +257,14 @@ int door_watch_inotify(void)
 void door_watch_wake(void)
 {
 	eventfd_write(door_server.wake, 1);
+}
+
+/**
+ * door_watch_leave - let no more clients in
+ *
+ * The server's lock is held.
+ */
+void door_watch_leave(void)
+{
+	epoll_ctl(door_server.epfd, EPOLL_CTL_DEL, door_server.listener, NULL);
 }

@@ -63,6 +63,7 @@ enum door_call_state {
 	CALL_KICK,   /* it shall leave this word */
 	CALL_POSTED, /* there is a call */
 	CALL_TAKEN,  /* a thread has it */
+	CALL_CLOSED, /* there will be no more: begin a new session */
 };
 
 /* door_arena.ret */

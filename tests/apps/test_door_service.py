@@ -1,20 +1,21 @@
 #!/usr/bin/python3
 """The service through its door, from the command line and from the program in docs/: version, dump, restore, and that
 it does for nobody what that user may not do; doors from the shell."""
-import pathlib
+import glob, pathlib
 from cl import *
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 # Shared: it has no sanitizer.
 LIB = os.path.join(os.environ.get("BUILD", os.path.dirname(CL)), "lib/libdoor.so")
 DOOR = DIR + "/door"
+DOORS = os.path.join(os.environ.get("BUILD", os.path.dirname(CL)), "tests/trees/doors")
 
 
-def begin():
+def begin(tool=CL):
     if not os.path.ismount("/run") and subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], capture_output=True).returncode:
         raise Skip("mounting is not allowed here")
     need("protoc")
-    pid = start([CL, "service", "--address", DIR + "/socket", "--door", DOOR, "-v4"], log="service.log")
+    pid = start([tool, "service", "--address", DIR + "/socket", "--door", DOOR, "-v4"], log="service.log")
     until("the door", 10, lambda: re.search(r"server [1-9]", cl("door", "info", DOOR, ok=False).stdout))
     return pid
 
@@ -67,17 +68,60 @@ def test_somebody_else():
     assert "success: false" in text and alive(pid), text
 
 
-def test_successor():
-    """A service that is followed by a new one: the path has the door of that."""
-    pid = begin()
-    old = cl("door", "info", DOOR).stdout
-    os.kill(pid, signal.SIGUSR2)
-    until("the door of the successor", 20, lambda: re.search(r"server [1-9]", text := cl("door", "info", DOOR, ok=False).stdout) and text != old)
+def server_of_door():
+    """Its pid and the door's number."""
+    found = re.search(r"server (\d+), id (\d+)", cl("door", "info", DOOR).stdout)
+    return int(found.group(1)), int(found.group(2))
+
+
+def follow(old, good=True):
+    """SIGUSR2. Returns the door's next server and that one's service."""
+    before = server_of_door()[0]
+    os.kill(old, signal.SIGUSR2)
+    if not good:
+        until("the word of the service", 20, lambda: "not upgraded, the service goes on" in open(DIR + "/service.log").read())
+        assert server_of_door()[0] == before and alive(old)
+        return before, old
+    door = until("the door's next server", 20, lambda: (pid := server_of_door()[0]) != before and pid)
+    until("the old service and its door's process to end", 20, lambda: not alive(old) and not alive(before))
+    service = stat(door)["ppid"]
+    started.extend((door, service))
+    return door, service
+
+
+def test_row_33_upgrades():
+    """8 clients that call all the time do not see that the service is followed by another, nor that one was no good."""
+    tool = shutil.copy(CL, DIR + "/criu-lite")
+    service = begin(tool)
+    ident, path = server_of_door()[1], os.stat(DOOR)
+    asking = start([DOORS, "ask", DOOR, "8"], log="asking.log")
+    counts = lambda: [int(open(f).read().split()[0]) for f in glob.glob(DIR + "/clients.*") if os.path.getsize(f)]
+    until("8 clients", 10, lambda: len(counts()) == 8)
+    rounds = count("UPGRADES", 20, 60)
+    for i in range(rounds):
+        if i == rounds // 2:
+            # A program that ends before it is ready.
+            os.replace(shutil.copy("/bin/false", tool + ".new"), tool)
+            follow(service, good=False)
+            os.replace(shutil.copy(CL, tool + ".new"), tool)
+        _, service = follow(service)
+        before = counts()
+        until("calls of everybody after upgrade %d" % i, 20, lambda: not alive(asking) or all(n > b for n, b in zip(counts(), before)))
+        assert alive(asking), open(DIR + "/asking.log").read()
+    after = os.stat(DOOR)
+    assert server_of_door()[1] == ident and (after.st_dev, after.st_ino) == (path.st_dev, path.st_ino)
+    assert len(tree(asking)) == 9 and not open(DIR + "/asking.log").read().replace("READY", "").strip(), open(DIR + "/asking.log").read()
+    print("# %d upgrades, %d calls, none failed: %s" % (rounds, sum(counts()), counts()))
+
+
+def test_door_process_killed():
+    """Another one serves the same door; only a call that was under way is lost."""
+    begin()
+    door, ident = server_of_door()
+    os.kill(door, signal.SIGKILL)
+    until("another process", 10, lambda: server_of_door()[0] != door)
+    assert server_of_door()[1] == ident
     assert "success: true" in ask("type: VERSION")
-    until("the old service to end", 10, lambda: not alive(pid))
-    assert "success: true" in ask("type: VERSION")
-    started.append(int(re.search(r"server (\d+)", cl("door", "info", DOOR).stdout).group(1)))
-    started.append(stat(started[-1])["ppid"])
 
 
 def test_shell():

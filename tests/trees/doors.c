@@ -3,10 +3,12 @@
  *
  * doors server PATH N: a server with N clients as its children, at PATH
  * doors clients PATH N: a process with N clients as its children
+ * doors ask PATH N: the same, for the version of the service whose door is at PATH
  * doors info PATH: what the door at PATH says of itself
  *
  * A client writes to clients.PID how its calls ended; one answer that is wrong,
- * or an error that is neither EINTR nor EBADF, ends it.
+ * or an error that is neither EINTR nor EBADF, ends it. One that asks is ended
+ * by any error.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -84,11 +86,42 @@ static void call_for_ever(const char *path)
 	}
 }
 
-static void clients(const char *path, int n)
+/* Every 8th call is made by a descriptor that was just opened. */
+static void ask_for_ever(const char *path)
+{
+	static const char version[] = { 0x08, 0x0a, 0x10, 0x01 };
+	int fd = open(path, O_RDWR | O_CLOEXEC), out;
+	char name[64], line[160];
+
+	snprintf(name, sizeof(name), "clients.%d", getpid());
+	out = open(name, O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0 || out < 0)
+		fail("open");
+	for (long i = 1;; i++) {
+		char ask[] = { 0x08, 0x0a }, got[256];
+		door_arg_t a = {
+			.data_ptr = ask, .data_size = sizeof(ask), .rbuf = got, .rsize = sizeof(got)
+		};
+
+		if (i % 8 == 0) {
+			close(fd);
+			fd = open(path, O_RDWR | O_CLOEXEC);
+		}
+		if (fd < 0 || door_call(fd, &a) < 0)
+			fail("a call");
+		if (a.data_size < sizeof(version) || memcmp(a.data_ptr, version, sizeof(version)))
+			fail("a wrong answer");
+		snprintf(line, sizeof(line), "%ld %58s\n", i, "");
+		if (pwrite(out, line, strlen(line), 0) < 0)
+			fail("pwrite");
+	}
+}
+
+static void clients(const char *path, int n, void (*run)(const char *path))
 {
 	for (int i = 0; i < n; i++)
 		if (!fork())
-			call_for_ever(path);
+			run(path);
 }
 
 static void info(const char *path)
@@ -127,7 +160,7 @@ int main(int argc, char **argv)
 	}
 	printf("READY\n");
 	fflush(stdout);
-	clients(argv[2], atoi(argv[3]));
+	clients(argv[2], atoi(argv[3]), strcmp(argv[1], "ask") ? call_for_ever : ask_for_ever);
 	for (;;) {
 		int status;
 
