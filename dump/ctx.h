@@ -57,6 +57,7 @@ struct dump_shmem {
 };
 
 struct dump_tcp;
+struct sock_values;
 
 #define NR_NAMESPACES 8
 
@@ -113,6 +114,7 @@ struct fd_info {
 	uint16_t domain;    /* AF_* of a socket, else 0 */
 	uint64_t pos;
 	int mnt_id;
+	const struct sock_values *opts; /* of a socket, if they were read ahead */
 };
 
 /* dump/: how a type is recognised and described. Each dump/types/<type>.c defines <name>_dump_ops.

@@ -35,40 +35,65 @@ static struct file_desc *inherited(struct dump_ctx *ctx, const struct pstree_ite
 	return d && file_same(ctx, it->pid, fd, p->pid, fd) == 0 ? d : NULL;
 }
 
-static int dump_one(struct dump_ctx *ctx, struct pstree_item *it, int pidfd, int fd, bool cloexec)
+/* The description that a fetched descriptor leads to; the copy is given back. */
+static struct file_desc *describe(struct dump_ctx *ctx, struct file_fetch *f)
 {
-	struct fd_info fi = { .task = it, .fd = fd, .local = -1, .mnt_id = -1 };
-	struct file *larval;
-	struct known_file *k;
-	struct file_desc *d;
-	int got, ret;
+	struct fd_info fi;
+	struct known_file *k = NULL;
 	bool found;
 
-	ret = falloc(it->fdt, fd, &larval, &got);
-	if (ret || got != fd)
-		return fail(ctx->report, "file-table", ret ? -ret : EBADF,
-			    "pid %d: descriptor %d has no place in the table", it->pid, fd);
-	d = inherited(ctx, it, fd);
-	if (!d) {
-		ret = file_info_get(ctx, &fi, pidfd);
-		k = ret ? NULL : file_known(ctx, &fi, &found);
-		if (k && !found)
-			k->d = file_probe(ctx, &fi);
-		d = k ? k->d : NULL;
-	}
-	if (!d || !fle_merge(d, it->fdt, fd, cloexec ? FD_CLOEXEC : 0, larval)) {
-		fdremove(it->fdt, fd);
-		closef(larval, NULL);
-		ret = ret ? ret : -EOPNOTSUPP;
-	}
+	if (!file_info_get(ctx, &fi, file_fetch_next(f, &fi)))
+		k = file_known(ctx, &fi, &found);
+	if (k && !found)
+		k->d = file_probe(ctx, &fi);
 	file_info_put(&fi);
-	return ret;
+	return k ? k->d : NULL;
+}
+
+static int dump_one(struct dump_ctx *ctx, struct pstree_item *it, const struct open_fd *o,
+		    struct file_desc *d, struct file_fetch *f)
+{
+	struct file *larval;
+	int got, ret;
+
+	ret = falloc(it->fdt, o->fd, &larval, &got);
+	if (ret || got != o->fd)
+		return fail(ctx->report, "file-table", ret ? -ret : EBADF,
+			    "pid %d: descriptor %d has no place in the table", it->pid, o->fd);
+	d = d ? d : describe(ctx, f);
+	if (d && fle_merge(d, it->fdt, o->fd, o->cloexec ? FD_CLOEXEC : 0, larval))
+		return 0;
+	fdremove(it->fdt, o->fd);
+	closef(larval, NULL);
+	return -EOPNOTSUPP;
+}
+
+static int dump_list(struct dump_ctx *ctx, struct pstree_item *it, const struct fd_list *l)
+{
+	struct file_desc **known = arena_array(ctx->arena, struct file_desc *, l->n);
+	int *fds = arena_array(ctx->arena, int, l->n), bad = 0;
+	struct file_fetch *f;
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		known[i] = inherited(ctx, it, l->fd[i].fd);
+		if (!known[i])
+			fds[n++] = l->fd[i].fd;
+	}
+	f = file_fetch_start(it, fds, n);
+	for (size_t i = 0; i < l->n; i++) {
+		int ret = dump_one(ctx, it, &l->fd[i], known[i], f);
+
+		bad = bad ? bad : ret;
+	}
+	file_fetch_end(f);
+	return bad;
 }
 
 static int dump_table(struct dump_ctx *ctx, struct pstree_item *it)
 {
 	struct fd_list l = { 0 };
-	int ret = 0, bad = 0;
+	int ret;
 
 	it->fdt = filedesc_new(&ctx->tree->files, INT32_MAX);
 	if (!it->fdt)
@@ -76,13 +101,10 @@ static int dump_table(struct dump_ctx *ctx, struct pstree_item *it)
 	it->fdt->owner = it;
 	it->fdt->id = ++ctx->files->last_table;
 	ret = file_list_get(ctx, it, &l);
-	for (size_t i = 0; !ret && i < l.n; i++) {
-		int err = dump_one(ctx, it, it->dump->pidfd, l.fd[i].fd, l.fd[i].cloexec);
-
-		bad = bad ? bad : err;
-	}
+	if (!ret)
+		ret = dump_list(ctx, it, &l);
 	file_list_free(&l);
-	return ret ? ret : bad;
+	return ret;
 }
 
 /* Tasks whose table has been read, in the order that kcmp gives them. */

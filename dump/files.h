@@ -80,7 +80,8 @@ int outside_begin(struct dump_ctx *ctx);
 int outside_end(struct dump_ctx *ctx);
 
 /* files_info.c */
-int file_info_get(struct dump_ctx *ctx, struct fd_info *fi, int pidfd);
+int file_info_fetch(struct fd_info *fi, int pidfd);
+int file_info_get(struct dump_ctx *ctx, struct fd_info *fi, int err);
 int file_info_fill(struct dump_ctx *ctx, struct fd_info *fi);
 pid_t file_info_pid(const struct fd_info *fi);
 void file_info_put(struct fd_info *fi);
@@ -99,6 +100,12 @@ struct fd_list {
 };
 int file_list_get(struct dump_ctx *ctx, struct pstree_item *it, struct fd_list *l);
 void file_list_free(struct fd_list *l);
+
+/* files_fetch.c */
+struct file_fetch;
+struct file_fetch *file_fetch_start(struct pstree_item *it, const int *fds, size_t n);
+int file_fetch_next(struct file_fetch *f, struct fd_info *fi);
+void file_fetch_end(struct file_fetch *f);
 
 /* files_known.c */
 struct known_file *file_known(struct dump_ctx *ctx, const struct fd_info *fi, bool *found);

@@ -116,6 +116,7 @@ struct file_desc *file_desc_make(struct dump_ctx *ctx, enum file_kind kind,
 	d->dump = arena_new_of(ctx->arena, struct file_desc_dump);
 	d->dump->fi = *fi;
 	d->dump->fi.local = -1;
+	d->dump->fi.opts = NULL;
 	return d;
 }
 

@@ -118,24 +118,6 @@ const char *file_info_link(struct dump_ctx *ctx, struct fd_info *fi)
 }
 
 /**
- * file_info_get - fetch a descriptor and what every type wants to know
- * @ctx: the dump
- * @fi: task and fd are set; the rest is filled
- * @pidfd: of the task
- *
- * Return: 0 or -errno, recorded.
- */
-int file_info_get(struct dump_ctx *ctx, struct fd_info *fi, int pidfd)
-{
-	fi->link = fi->fdinfo = "";
-	fi->local = (int)syscall(SYS_pidfd_getfd, pidfd, fi->fd, 0);
-	if (fi->local < 0)
-		return fail(ctx->report, "file-fetch", errno, "pid %d fd %d (%s): pidfd_getfd()",
-			    fi->task->pid, fi->fd, file_info_link(ctx, fi));
-	return file_info_fill(ctx, fi);
-}
-
-/**
  * file_info_pid - in which process the descriptor is a number
  * @fi: the descriptor
  *
@@ -155,27 +137,50 @@ static void read_domain(struct fd_info *fi)
 		fi->domain = (uint16_t)domain;
 }
 
+/* What one call each tells. */
+static int look(struct fd_info *fi)
+{
+	int flags = fcntl(fi->local, F_GETFL);
+
+	if (flags < 0 || fstat(fi->local, &fi->st) < 0)
+		return -errno;
+	fi->flags = (uint32_t)flags & ~(uint32_t)O_CLOEXEC;
+	if (S_ISSOCK(fi->st.st_mode))
+		read_domain(fi);
+	return 0;
+}
+
 /**
- * file_info_fill - what every type wants to know of a descriptor
+ * file_info_fetch - fetch a descriptor, and learn what one call each tells; in any thread
+ * @fi: task and fd are set, local is -1; gets local, flags, st, domain
+ * @pidfd: of the task
+ *
+ * Return: 0 or -errno.
+ */
+int file_info_fetch(struct fd_info *fi, int pidfd)
+{
+	fi->link = fi->fdinfo = "";
+	fi->local = (int)syscall(SYS_pidfd_getfd, pidfd, fi->fd, 0);
+	return fi->local < 0 ? -errno : look(fi);
+}
+
+/**
+ * file_info_get - what every type wants to know of a descriptor that was fetched
  * @ctx: the dump
- * @fi: task, fd, local, and link and fdinfo empty; the rest is filled
+ * @fi: filled by file_info_fetch(); gets the rest
+ * @err: what that returned
  *
  * Return: 0 or -errno, recorded.
  */
-int file_info_fill(struct dump_ctx *ctx, struct fd_info *fi)
+int file_info_get(struct dump_ctx *ctx, struct fd_info *fi, int err)
 {
-	mode_t fmt;
-	int flags;
+	mode_t fmt = fi->st.st_mode & S_IFMT;
 	off_t pos;
 
-	flags = fcntl(fi->local, F_GETFL);
-	if (flags < 0 || fstat(fi->local, &fi->st) < 0)
-		return fail(ctx->report, "file-fetch", errno, "pid %d fd %d (%s): fstat()",
-			    fi->task->pid, fi->fd, file_info_link(ctx, fi));
-	fi->flags = (uint32_t)flags & ~(uint32_t)O_CLOEXEC;
-	fmt = fi->st.st_mode & S_IFMT;
-	if (fmt == S_IFSOCK)
-		read_domain(fi);
+	if (err)
+		return fail(ctx->report, "file-fetch", -err,
+			    "pid %d fd %d (%s): fetch it and look at it", fi->task->pid, fi->fd,
+			    file_info_link(ctx, fi));
 	if (fmt == S_IFSOCK || (fmt == S_IFIFO && fi->st.st_dev == ctx->files->pipe_dev))
 		return 0;
 	file_info_link(ctx, fi);
@@ -184,6 +189,18 @@ int file_info_fill(struct dump_ctx *ctx, struct fd_info *fi)
 	pos = lseek(fi->local, 0, SEEK_CUR);
 	fi->pos = pos > 0 ? (uint64_t)pos : 0;
 	return 0;
+}
+
+/**
+ * file_info_fill - what every type wants to know of a descriptor that we have
+ * @ctx: the dump
+ * @fi: task, fd, local, and link and fdinfo empty; the rest is filled
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int file_info_fill(struct dump_ctx *ctx, struct fd_info *fi)
+{
+	return file_info_get(ctx, fi, look(fi));
 }
 
 /**

@@ -11,6 +11,7 @@
 #include "dump/files_queue.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -422,14 +423,16 @@ static int dump_plain(struct dump_ctx *ctx, struct file_desc *d, const struct fd
  * @ctx: the dump
  * @d: the socket's description; its options are known
  * @fi: the socket
+ * @u: what netlink has told of it
  *
  * Return: 0, or -errno with a blocker recorded.
  */
-int unix_queue_look(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
+int unix_queue_look(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi,
+		    const struct sockdiag_unix *u)
 {
 	const UnixSkEntry *e = (UnixSkEntry *)d->msg;
 	bool off = has_option(e, SO_PEEK_OFF);
-	int len = 0, ret = 1;
+	int ret;
 	char c;
 
 	if (e->type == SOCK_DGRAM || e->type == SOCK_SEQPACKET) {
@@ -437,10 +440,10 @@ int unix_queue_look(struct dump_ctx *ctx, struct file_desc *d, const struct fd_i
 			file_later(ctx, d);
 		return 0;
 	}
-	if (ioctl(fi->local, FIONREAD, &len) < 0 || len <= 0)
+	if (!u->rqueue || u->state == TCP_LISTEN)
 		return 0;
 	ret = !off && !e->opts->so_passcred && !has_option(e, SO_PASSPIDFD)
-		      ? dump_plain(ctx, d, fi, (size_t)len)
+		      ? dump_plain(ctx, d, fi, u->rqueue)
 		      : 1;
 	if (!ret)
 		return 0;

@@ -47,58 +47,58 @@ bool sock_opt(int fd, int level, int name, uint32_t *val)
 	return true;
 }
 
-static uint32_t base_opt(int fd, int name)
+static uint32_t base_opt(const struct fd_info *fi, int name)
 {
+	socklen_t len = sizeof(uint32_t);
 	uint32_t v = 0;
 
-	sock_opt(fd, SOL_SOCKET, name, &v);
-	return v;
+	return sock_get(fi, SOL_SOCKET, name, &v, &len) < 0 || len != sizeof(v) ? 0 : v;
 }
 
 #define SET(field, val) (o->has_##field = 1, o->field = (val))
 
-static void dump_flags(int fd, SkOptsEntry *o)
+static void dump_flags(const struct fd_info *fi, SkOptsEntry *o)
 {
 	struct linger linger = { 0 };
 	socklen_t len = sizeof(linger);
 	uint32_t v;
 
-	SET(reuseaddr, base_opt(fd, SO_REUSEADDR) != 0);
-	SET(so_priority, base_opt(fd, SO_PRIORITY));
-	SET(so_rcvlowat, base_opt(fd, SO_RCVLOWAT));
-	v = base_opt(fd, SO_MARK);
+	SET(reuseaddr, base_opt(fi, SO_REUSEADDR) != 0);
+	SET(so_priority, base_opt(fi, SO_PRIORITY));
+	SET(so_rcvlowat, base_opt(fi, SO_RCVLOWAT));
+	v = base_opt(fi, SO_MARK);
 	if (v)
 		SET(so_mark, v);
-	SET(so_dontroute, base_opt(fd, SO_DONTROUTE) != 0);
-	SET(so_no_check, base_opt(fd, SO_NO_CHECK) != 0);
-	SET(so_reuseport, base_opt(fd, SO_REUSEPORT) != 0);
-	SET(so_broadcast, base_opt(fd, SO_BROADCAST) != 0);
-	SET(so_keepalive, base_opt(fd, SO_KEEPALIVE) != 0);
-	SET(so_oobinline, base_opt(fd, SO_OOBINLINE));
-	SET(so_buf_lock, base_opt(fd, SO_BUF_LOCK));
-	if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff)
+	SET(so_dontroute, base_opt(fi, SO_DONTROUTE) != 0);
+	SET(so_no_check, base_opt(fi, SO_NO_CHECK) != 0);
+	SET(so_reuseport, base_opt(fi, SO_REUSEPORT) != 0);
+	SET(so_broadcast, base_opt(fi, SO_BROADCAST) != 0);
+	SET(so_keepalive, base_opt(fi, SO_KEEPALIVE) != 0);
+	SET(so_oobinline, base_opt(fi, SO_OOBINLINE));
+	SET(so_buf_lock, base_opt(fi, SO_BUF_LOCK));
+	if (sock_get(fi, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff)
 		SET(so_linger, (uint32_t)linger.l_linger);
 }
 
-static void dump_passing(int fd, SkOptsEntry *o)
+static void dump_passing(const struct fd_info *fi, SkOptsEntry *o)
 {
-	if (base_opt(fd, SO_PASSCRED))
+	if (base_opt(fi, SO_PASSCRED))
 		SET(so_passcred, 1);
-	if (base_opt(fd, SO_PASSSEC))
+	if (base_opt(fi, SO_PASSSEC))
 		SET(so_passsec, 1);
 }
 
-static void dump_times(int fd, SkOptsEntry *o)
+static void dump_times(const struct fd_info *fi, SkOptsEntry *o)
 {
 	struct timeval tv = { 0 };
 	socklen_t len = sizeof(tv);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, &len) == 0) {
+	if (sock_get(fi, SOL_SOCKET, SO_SNDTIMEO, &tv, &len) == 0) {
 		o->so_snd_tmo_sec = (uint64_t)tv.tv_sec;
 		o->so_snd_tmo_usec = (uint64_t)tv.tv_usec;
 	}
 	len = sizeof(tv);
-	if (getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len) == 0) {
+	if (sock_get(fi, SOL_SOCKET, SO_RCVTIMEO, &tv, &len) == 0) {
 		o->so_rcv_tmo_sec = (uint64_t)tv.tv_sec;
 		o->so_rcv_tmo_usec = (uint64_t)tv.tv_usec;
 	}
@@ -108,7 +108,7 @@ static int dump_filter(struct dump_ctx *ctx, const struct fd_info *fi, SkOptsEnt
 {
 	socklen_t n = 0;
 
-	if (getsockopt(fi->local, SOL_SOCKET, SO_GET_FILTER, NULL, &n) < 0 && errno == EACCES)
+	if (sock_get(fi, SOL_SOCKET, SO_GET_FILTER, NULL, &n) < 0 && errno == EACCES)
 		return file_blocker(
 			ctx, fi, "sock-filter", EOPNOTSUPP,
 			"an eBPF program (SO_ATTACH_BPF) filters what it receives, which "
@@ -119,7 +119,7 @@ static int dump_filter(struct dump_ctx *ctx, const struct fd_info *fi, SkOptsEnt
 		return file_blocker(ctx, fi, "sock-filter", E2BIG, "a filter of %u instructions",
 				    n);
 	o->so_filter = arena_array(ctx->arena, uint64_t, n);
-	if (getsockopt(fi->local, SOL_SOCKET, SO_GET_FILTER, o->so_filter, &n) < 0)
+	if (sock_get(fi, SOL_SOCKET, SO_GET_FILTER, o->so_filter, &n) < 0)
 		return file_blocker(ctx, fi, "sock-filter", errno, "SO_GET_FILTER");
 	o->n_so_filter = n;
 	return 0;
@@ -134,11 +134,10 @@ struct fresh_opt {
 
 static const struct fresh_opt *fresh_opts(struct dump_ctx *ctx, const struct fd_info *fi)
 {
-	uint32_t type = 0, proto = 0;
+	uint32_t type = base_opt(fi, SO_TYPE), proto = 0;
 	struct fresh_opt *f;
 	uint64_t key;
 
-	sock_opt(fi->local, SOL_SOCKET, SO_TYPE, &type);
 	if (fi->domain != AF_UNIX)
 		sock_opt(fi->local, SOL_SOCKET, SO_PROTOCOL, &proto);
 	key = (uint64_t)fi->domain << 32 | type << 24 | proto;
@@ -171,7 +170,7 @@ static int dump_extra(struct dump_ctx *ctx, const struct fd_info *fi, SkOptsEntr
 		socklen_t len = sizeof(val);
 		SkExtraOpt *x;
 
-		if (!fresh[i].has || getsockopt(fi->local, row->level, row->name, val, &len) < 0 ||
+		if (!fresh[i].has || sock_get(fi, row->level, row->name, val, &len) < 0 ||
 		    (len == fresh[i].len && !memcmp(val, fresh[i].val, len)))
 			continue;
 		if (len >= sizeof(val))
@@ -208,13 +207,13 @@ int sock_dump_opts(struct dump_ctx *ctx, const struct fd_info *fi, const struct 
 
 	sk_opts_entry__init(o);
 	/* TCP makes them any size by itself; what can be set is doubled (socket(7)). */
-	o->so_sndbuf = (u && u->sndbuf ? u->sndbuf : base_opt(fi->local, SO_SNDBUF)) & ~1u;
-	o->so_rcvbuf = (u && u->rcvbuf ? u->rcvbuf : base_opt(fi->local, SO_RCVBUF)) & ~1u;
-	dump_flags(fi->local, o);
+	o->so_sndbuf = (u && u->sndbuf ? u->sndbuf : base_opt(fi, SO_SNDBUF)) & ~1u;
+	o->so_rcvbuf = (u && u->rcvbuf ? u->rcvbuf : base_opt(fi, SO_RCVBUF)) & ~1u;
+	dump_flags(fi, o);
 	if (fi->domain == AF_UNIX || fi->domain == AF_NETLINK)
-		dump_passing(fi->local, o);
-	dump_times(fi->local, o);
-	if (getsockopt(fi->local, SOL_SOCKET, SO_BINDTODEVICE, dev, &len) == 0 && dev[0])
+		dump_passing(fi, o);
+	dump_times(fi, o);
+	if (sock_get(fi, SOL_SOCKET, SO_BINDTODEVICE, dev, &len) == 0 && dev[0])
 		o->so_bound_dev = arena_strdup(ctx->arena, dev);
 	ret = dump_filter(ctx, fi, o);
 	if (ret)

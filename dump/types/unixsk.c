@@ -106,8 +106,7 @@ static void dump_peer_cred(struct dump_ctx *ctx, const struct fd_info *fi, UnixS
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 
-	if (getsockopt(fi->local, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ||
-	    cred.uid == (uid_t)-1)
+	if (sock_get(fi, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || cred.uid == (uid_t)-1)
 		return;
 	e->peer_cred = arena_new_of(ctx->arena, SkCredEntry);
 	sk_cred_entry__init(e->peer_cred);
@@ -169,7 +168,7 @@ static int unixsk_dump(struct dump_ctx *ctx, struct file_desc *d, const struct f
 		ret = dump_node(ctx, fi, e, u);
 	if (!ret)
 		ret = sock_dump_opts(ctx, fi, u, &e->opts);
-	return ret ? ret : unix_queue_look(ctx, d, fi);
+	return ret ? ret : unix_queue_look(ctx, d, fi, u);
 }
 
 static int refuse_outside(struct dump_ctx *ctx, const struct fd_info *fi, uint32_t ino,
