@@ -31,6 +31,8 @@ struct dump_opts {
 	bool force_irmap;     /* look for the names of what is watched, in these places too: */
 	const char *const *irmap_paths;
 	size_t nr_irmap_paths;
+	const char *const *ext_unix_inos; /* --ext-unix-sk=INO */
+	size_t nr_ext_unix_inos;
 	const char *const *externals; /* --external: TYPE[ID]:NAME */
 	size_t nr_externals;
 	const struct pstree *like; /* verify: what is from outside there is not looked into here */

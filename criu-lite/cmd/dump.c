@@ -60,6 +60,8 @@ int cmd_dump(struct cmd *c)
 		.externals = o->externals.v,
 		.nr_externals = o->externals.n,
 		.ext_unix_sk = o->ext_unix_sk,
+		.ext_unix_inos = o->ext_unix_inos.v,
+		.nr_ext_unix_inos = o->ext_unix_inos.n,
 		.evasive_devices = o->evasive_devices,
 		.ghost_limit = o->ghost_limit,
 		.timeout = o->timeout,

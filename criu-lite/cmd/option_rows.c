@@ -94,7 +94,7 @@ const struct option_row option_rows[] = {
 	VALUE("map", 0, OPT_LIST, "PID:FD=TARGET", maps, RESTORE, "a path, or fd[N], in place of one descriptor of one task (repeatable)"),
 	VALUE("ghost-limit", 0, OPT_SIZE, "SIZE", ghost_limit, RUNS, "largest deleted file that goes into the image (default: 1M)"),
 	FLAG("ghost-fiemap", 0, permitted, RUNS, "permit FIEMAP for deleted files"),
-	{ .name = "ext-unix-sk", .letter = 'x', .type = OPT_FLAG, .arg = "[INO]", FIELD(ext_unix_sk), .verbs = RUNS, .lacks = "a choice of Unix sockets", .help = "permit Unix sockets connected to the outside" },
+	{ .name = "ext-unix-sk", .letter = 'x', .type = OPT_FLAG, .arg = "[INO,...]", FIELD(ext_unix_sk), .list = offsetof(struct options, ext_unix_inos), .verbs = RUNS, .help = "permit Unix sockets connected to the outside, or those named even if they come back closed" },
 	FLAG("evasive-devices", 0, evasive_devices, RUNS, "permit another path to the same device"),
 	FLAG("unprivileged", 0, permitted, VERB_ALL, "permit to run without root, as is always done"),
 	FLAG("weak-sysctls", 0, permitted, RESTORE, "permit missing sysctls"),

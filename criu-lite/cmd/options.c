@@ -141,6 +141,21 @@ static bool word_in(const char *words, const char *word)
 	return false;
 }
 
+static int set_numbers(struct options *o, const struct option_row *row, const char *arg)
+{
+	struct option_list *list = (struct option_list *)((char *)o + row->list);
+	const char *end;
+	unsigned long n;
+
+	do {
+		if (parse_number(arg, UINT32_MAX, &n, &end) < 0 || (*end && *end != ','))
+			return -EINVAL;
+		arena_push(o->arena, list->v, list->n) = arena_printf(o->arena, "%lu", n);
+		arg = end + 1;
+	} while (*end);
+	return 0;
+}
+
 static int set_value(struct options *o, const struct option_row *row, const char *arg)
 {
 	char *field = (char *)o + row->field;
@@ -192,8 +207,11 @@ int option_apply(struct options *o, struct report *r, const struct option_row *r
 	if (!row->help)
 		return negated ? 0 : refuse(r, row, NULL, where);
 	if (row->type == OPT_FLAG) {
-		if (arg)
+		if (arg && !row->list)
 			return refuse(r, row, arg, where);
+		if (arg && set_numbers(o, row, arg) < 0)
+			return fail(r, "option-value", 0, "%s--%s: '%s' is not a valid %s", where,
+				    row->name, arg, row->arg);
 		*(bool *)((char *)o + row->field) = !negated;
 		return 0;
 	}

@@ -46,7 +46,8 @@ struct options {
 	uint64_t memory_limit;                          /* bytes; 0: none */
 	int status_fd, close_fd;                        /* -1 without */
 	struct option_list irmap_paths, scripts, externals, inherits, maps, tcp_rules, guards;
-	uint64_t ghost_limit; /* bytes; 0 is the default */
+	struct option_list ext_unix_inos; /* numbers; none of them: any */
+	uint64_t ghost_limit;             /* bytes; 0 is the default */
 	const char *feature;
 	unsigned old_pid; /* of upgrade, or of the image with --files-only */
 	bool files_only;
@@ -66,7 +67,7 @@ struct options {
 
 /* How an argument is read. */
 enum option_type {
-	OPT_FLAG,      /* none, or refused; --no-NAME clears it */
+	OPT_FLAG,      /* none, refused, or for option_row.list; --no-NAME clears it */
 	OPT_TEXT,      /* as it is */
 	OPT_NUMBER,    /* decimal, not negative */
 	OPT_FD,        /* decimal descriptor number */
@@ -86,6 +87,7 @@ struct option_row {
 	unsigned verbs;    /* where it has a meaning, as VERB_BIT() */
 	enum option_type type;
 	uint16_t field; /* offset in struct options */
+	uint16_t list;  /* offset of the list that takes the numbers after a flag; 0: none may */
 	char letter;
 };
 

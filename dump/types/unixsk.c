@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -242,6 +243,18 @@ static const char *outside_policy(struct dump_ctx *ctx, const UnixSkEntry *e)
 	return outside_named(ctx, what);
 }
 
+/* --ext-unix-sk=INO, of either end: connected again if a name allows that, closed if not. */
+static const char *chosen_policy(const struct dump_ctx *ctx, const UnixSkEntry *e, bool named)
+{
+	for (size_t i = 0; i < ctx->opts->nr_ext_unix_inos; i++) {
+		uint32_t ino = (uint32_t)strtoul(ctx->opts->ext_unix_inos[i], NULL, 10);
+
+		if (ino == e->ino || ino == e->peer)
+			return named && e->type == SOCK_DGRAM ? "reconnect" : "closed";
+	}
+	return NULL;
+}
+
 static int apply_policy(struct dump_ctx *ctx, UnixSkEntry *e, const struct fd_info *fi,
 			const char *policy, bool named)
 {
@@ -277,8 +290,11 @@ static int finish_outside(struct dump_ctx *ctx, UnixSkEntry *e, const struct fd_
 	const struct sockdiag_unix *u = sockdiag_unix_by_ino(ctx->files->sockdiag, e->peer);
 	const char *policy = outside_policy(ctx, e);
 	bool named = u && u->name_len;
-	int ret = policy ? apply_policy(ctx, e, fi, policy, named) : 0;
+	int ret;
 
+	if (!policy)
+		policy = chosen_policy(ctx, e, named);
+	ret = policy ? apply_policy(ctx, e, fi, policy, named) : 0;
 	if (ret)
 		return ret;
 	if (!policy && is_door_session(e, u)) {

@@ -109,6 +109,19 @@ def test_reconnected_and_closed():
     until("EPIPE", 5, lambda: "E 32" in open(o.out).read())
 
 
+def test_chosen_by_inode():
+    """--ext-unix-sk=INO: a datagram socket is connected again, a stream comes back closed; what is not named is refused."""
+    o, d = Outside(), images()
+    assert "[unix-peer-outside]" in dump(o.pid, d, "--ext-unix-sk=1", ok=False).stderr
+    o.poke()
+    assert o.dgram.recv(100) == b"here" and o.near.recv(100) == b"here", "not untouched"
+    o.gone(d, "--ext-unix-sk=%d,%d" % (o.inode("dgram"), os.fstat(o.near.fileno()).st_ino))
+    restore(d, "--ext-unix-sk=1")
+    o.poke()
+    assert o.dgram.recv(100) == b"here"
+    until("EPIPE", 5, lambda: "E 32" in open(o.out).read())
+
+
 def test_nobody_there():
     """The peer to reconnect to is gone: one clear error, and nothing is left behind."""
     o, d = Outside(), images()

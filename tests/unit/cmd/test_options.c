@@ -98,6 +98,12 @@ START_TEST(letters_and_places)
 	ck_assert_uint_eq(p.o.verbosity, 3);
 	ck_assert(p.o.leave_running && p.o.shell_job && p.o.file_locks && p.o.ext_unix_sk);
 	drop(&p);
+	p = good("dump -t 7 --ext-unix-sk=5,4000000000 -x7");
+	ck_assert(p.o.ext_unix_sk);
+	ck_assert_uint_eq(p.o.ext_unix_inos.n, 3);
+	ck_assert_str_eq(p.o.ext_unix_inos.v[1], "4000000000");
+	ck_assert_str_eq(p.o.ext_unix_inos.v[2], "7");
+	drop(&p);
 	p = good("restore -d -S -s -vvv --action-script a --action-script b");
 	ck_assert(p.o.detach && p.o.sibling && p.o.leave_stopped);
 	ck_assert_uint_eq(p.o.verbosity, 4);
@@ -150,7 +156,9 @@ START_TEST(refusals)
 	refused("restore --inherit-fd", 1, "option-value", "--inherit-fd needs an argument");
 	refused("dump -t 1 --manage-cgroups", 1, "option-unsupported", "--manage-cgroups soft");
 	refused("dump -t 1 --manage-cgroups=full", 1, "option-unsupported", "full");
-	refused("dump -t 1 --ext-unix-sk=5", 1, "option-unsupported", "--ext-unix-sk");
+	refused("dump -t 1 --ext-unix-sk=5,", 1, "option-value", "'5,'");
+	refused("dump -t 1 --ext-unix-sk=x", 1, "option-value", "--ext-unix-sk");
+	refused("dump -t 1 --no-ext-unix-sk=5", 1, "option-value", "takes no argument");
 	refused("dump -t 1 --network-lock tape", 1, "option-value", "tape");
 	refused("dump -t 1 --network-lock nft", 1, "option-value", "nft");
 	refused("dump --stream --lazy-pages --bad -t x", 4, "option-unknown", "--bad");
