@@ -152,18 +152,35 @@ void network_unlock(struct restore_ctx *ctx)
 	atomic_store(&ctx->shared->own_table, false);
 }
 
+/* The process whose descriptors are fetched: that of the last one, mostly. */
+struct source {
+	pid_t pid;
+	int pidfd;
+};
+
+#define SOURCE_NONE ((struct source){ .pidfd = -1 })
+
+static void source_close(struct source *s)
+{
+	close_owned(&s->pidfd);
+}
+
+#define cleanup_source __attribute__((cleanup(source_close)))
+
 /* Our own descriptor of a connection, or -1. */
-static int fetch(const struct file_desc *d)
+static int fetch(struct source *s, const struct file_desc *d)
 {
 	const struct fdinfo_list_entry *fle;
 
 	list_for_each(fle, &d->fles, of_desc) {
-		cleanup_close int pidfd = -1;
-
 		if (fle->fake)
 			continue;
-		pidfd = pidfd_open(fle->fdt->owner->pid, 0);
-		return pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fle->fd, 0);
+		if (s->pidfd < 0 || s->pid != fle->fdt->owner->pid) {
+			source_close(s);
+			s->pid = fle->fdt->owner->pid;
+			s->pidfd = pidfd_open(s->pid, 0);
+		}
+		return s->pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, s->pidfd, fle->fd, 0);
 	}
 	return -1;
 }
@@ -186,9 +203,10 @@ static void set_reuse(int fd, const InetSkEntry *e)
 int network_settle(struct restore_ctx *ctx)
 {
 	struct restore_net *net = ctx->net;
+	cleanup_source struct source from = SOURCE_NONE;
 
 	for (size_t i = 0; ctx->opts->verify && i < net->n; i++) {
-		cleanup_close int fd = fetch(net->conns[i]);
+		cleanup_close int fd = fetch(&from, net->conns[i]);
 
 		if (fd >= 0)
 			set_reuse(fd, file_desc_entry(net->conns[i]));
@@ -196,10 +214,10 @@ int network_settle(struct restore_ctx *ctx)
 	return 0;
 }
 
-static void let_go(struct restore_ctx *ctx, const struct file_desc *d)
+static void let_go(struct restore_ctx *ctx, struct source *from, const struct file_desc *d)
 {
 	const InetSkEntry *e = file_desc_entry(d);
-	cleanup_close int fd = fetch(d);
+	cleanup_close int fd = fetch(from, d);
 	int ret;
 
 	if (fd < 0) {
@@ -220,9 +238,11 @@ static void let_go(struct restore_ctx *ctx, const struct file_desc *d)
  */
 void network_thaw(struct restore_ctx *ctx)
 {
+	cleanup_source struct source from = SOURCE_NONE;
+
 	atomic_store(&ctx->shared->thawed, true);
 	for (size_t i = 0; i < ctx->net->n; i++)
-		let_go(ctx, ctx->net->conns[i]);
+		let_go(ctx, &from, ctx->net->conns[i]);
 }
 
 /**
@@ -231,8 +251,10 @@ void network_thaw(struct restore_ctx *ctx)
  */
 void network_freeze(struct restore_ctx *ctx)
 {
+	cleanup_source struct source from = SOURCE_NONE;
+
 	for (size_t i = 0; i < ctx->net->n; i++) {
-		cleanup_close int fd = fetch(ctx->net->conns[i]);
+		cleanup_close int fd = fetch(&from, ctx->net->conns[i]);
 
 		if (fd >= 0)
 			tcp_repair_on(fd);
@@ -256,6 +278,7 @@ bool network_needed(const struct restore_ctx *ctx)
  */
 void network_take(struct restore_ctx *ctx)
 {
+	cleanup_source struct source from = SOURCE_NONE;
 	struct restore_net *net = ctx->net;
 	struct rlimit lim;
 
@@ -265,7 +288,7 @@ void network_take(struct restore_ctx *ctx)
 	}
 	net->fds = arena_array(ctx->arena, int, net->n);
 	for (size_t i = 0; i < net->n; i++)
-		net->fds[i] = fetch(net->conns[i]);
+		net->fds[i] = fetch(&from, net->conns[i]);
 	for (size_t i = 0; i < net->n; i++) {
 		if (net->fds[i] < 0)
 			return;
@@ -330,6 +353,7 @@ static void let_go_iptables(struct restore_ctx *ctx)
  */
 void network_release(struct restore_ctx *ctx)
 {
+	cleanup_source struct source from = SOURCE_NONE;
 	struct restore_net *net = ctx->net;
 	int ret = net && net->frees ? nftlock_delete(net->journal.table) : 0;
 
@@ -340,7 +364,7 @@ void network_release(struct restore_ctx *ctx)
 			 net->journal.table, strerror(-ret));
 	let_go_iptables(ctx);
 	for (size_t i = 0; i < net->n; i++)
-		let_go(ctx, net->conns[i]);
+		let_go(ctx, &from, net->conns[i]);
 	net_undo_remove(&net->journal);
 	atomic_store(&ctx->shared->own_table, false);
 }

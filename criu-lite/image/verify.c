@@ -19,7 +19,7 @@
 
 #include "proto/inventory.pb-c.h"
 
-#define PIECE (8u << 20) /* bytes of pages that a thread takes at once */
+#define PIECE (2u << 20) /* bytes of pages that a thread takes at once */
 #define MAX_THREADS 64
 
 /* Some runs of one file, or all of it. */
