@@ -88,7 +88,9 @@ static int to_event_stop(struct restore_ctx *ctx, const struct task_thread *t)
 		ret = ptrace_resume(t->tid, 0);
 	if (ret >= 0)
 		ret = ptrace_wait_stop(t->tid, restore_left_ms(ctx), &stop);
-	return ret < 0 ? ret : stop.kind == PTRACE_STOP_EVENT ? 0 : -EPROTO;
+	if (ret < 0)
+		return ret;
+	return stop.kind == PTRACE_STOP_EVENT || stop.kind == PTRACE_STOP_GROUP ? 0 : -EPROTO;
 }
 
 /**

@@ -63,4 +63,17 @@ def test_restarted_where_the_handler_wants_it():
         ends(pid, log, "read")
 
 
+def test_stopped_before_the_dump():
+    for who in ("leader", "thread"):
+        pid, log = waiting("pause", who, "stopped")
+        os.kill(pid, signal.SIGSTOP)
+        stopped(pid)
+        d = images("stopped-%s.img" % who)
+        dump(pid, d)
+        until("the dumped task to go", 5, lambda: not alive(pid))
+        restore(d)
+        stopped(pid)
+        ends(pid, log, "pause")
+
+
 main()
