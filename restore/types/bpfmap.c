@@ -7,13 +7,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kernel/bpfmap.h"
 #include "proto/bpfmap-data.pb-c.h"
 #include "proto/bpfmap.pb-c.h"
 
@@ -27,13 +26,6 @@ struct map_data {
 	const char *keys, *values;
 	uint32_t new_id; /* 0: not made yet */
 };
-
-static int bpf_call(int cmd, union bpf_attr *attr)
-{
-	long ret = syscall(SYS_bpf, cmd, attr, sizeof(*attr));
-
-	return ret < 0 ? -errno : (int)ret;
-}
 
 static int each_data(const struct pstree *t, struct image_reader *r, const ProtobufCMessage *m)
 {
@@ -75,21 +67,48 @@ static int make_map(struct file_desc *d, const BpfmapFileEntry *e)
 	return fd < 0 ? file_fail(d, -fd, "make a BPF map of type %u", e->map_type) : fd;
 }
 
+/* How many bytes a value @has in the image, and how many bpf(2) @takes. */
+static int value_bytes(struct file_desc *d, const BpfmapFileEntry *e, const BpfmapDataEntry *data,
+		       size_t *has, size_t *takes)
+{
+	int cpus = bpf_map_per_cpu(e->map_type) ? bpf_possible_cpus() : 1;
+
+	if (cpus < 0)
+		return file_fail(d, -cpus, "how many processors there can be");
+	*takes = bpf_value_bytes(e->map_type, e->value_size, cpus);
+	*has = *takes;
+	if (!bpf_map_per_cpu(e->map_type))
+		return 0;
+	if (!data->cpus || data->cpus > (uint32_t)cpus)
+		return file_fail(d, data->cpus ? EOPNOTSUPP : EBADMSG,
+				 "each of %u processors has a value of its own in it, and here "
+				 "there can be only %d",
+				 data->cpus, cpus);
+	*has = bpf_value_bytes(e->map_type, e->value_size, (int)data->cpus);
+	return 0;
+}
+
 static int fill_map(struct file_desc *d, int fd, const BpfmapFileEntry *e,
 		    const struct map_data *data)
 {
 	union bpf_attr attr;
+	size_t has, takes;
 	int ret = 0;
+	char *value;
 
+	if (value_bytes(d, e, data->e, &has, &takes) < 0)
+		return -1;
 	if ((uint64_t)data->e->count * e->key_size != data->e->keys_bytes ||
-	    (uint64_t)data->e->count * e->value_size != data->e->values_bytes)
+	    (uint64_t)data->e->count * has != data->e->values_bytes)
 		return file_fail(d, EBADMSG, "its content is of another size than it");
+	/* Processors that the image does not know have zeros. */
+	value = arena_alloc(d->tree->arena, takes);
 	for (uint32_t i = 0; i < data->e->count && ret >= 0; i++) {
-		attr = (union bpf_attr){
-			.map_fd = (uint32_t)fd,
-			.key = (uint64_t)(uintptr_t)(data->keys + (size_t)i * e->key_size),
-			.value = (uint64_t)(uintptr_t)(data->values + (size_t)i * e->value_size)
-		};
+		memcpy(value, data->values + i * has, has);
+		attr = (union bpf_attr){ .map_fd = (uint32_t)fd,
+					 .key = (uint64_t)(uintptr_t)(data->keys +
+								      (size_t)i * e->key_size),
+					 .value = (uint64_t)(uintptr_t)value };
 		ret = bpf_call(BPF_MAP_UPDATE_ELEM, &attr);
 	}
 	if (ret < 0)
@@ -101,11 +120,8 @@ static int fill_map(struct file_desc *d, int fd, const BpfmapFileEntry *e,
 
 static int new_id(struct file_desc *d, int fd, uint32_t *id)
 {
-	struct bpf_map_info info = { 0 };
-	union bpf_attr attr = { .info = { .bpf_fd = (uint32_t)fd,
-					  .info_len = sizeof(info),
-					  .info = (uint64_t)(uintptr_t)&info } };
-	int ret = bpf_call(BPF_OBJ_GET_INFO_BY_FD, &attr);
+	struct bpf_map_info info;
+	int ret = bpf_map_info(fd, &info);
 
 	*id = info.id;
 	return ret < 0 ? file_fail(d, -ret, "BPF_OBJ_GET_INFO_BY_FD") : 0;

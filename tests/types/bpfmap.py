@@ -1,4 +1,4 @@
-# BPF maps: a hash table, an array, a frozen one, one open twice and once for reading only.
+# BPF maps: a hash table, an array, a frozen one, those with a value for each processor, one open twice and once for reading only.
 import ctypes
 import os
 import struct
@@ -44,13 +44,21 @@ empty = create(1, 16, 1, 5, b"", 1)
 number = int(fdinfo(table).split("map_id:")[1].split()[0])
 again = bpf(BY_ID, struct.pack("III", number, 0, 0))
 reads = bpf(BY_ID, struct.pack("III", number, 0, RDONLY))
-fds = (table, array, frozen, empty, again, reads)
+with open("/sys/devices/system/cpu/possible") as f:
+    cpus = sum(int(x.split("-")[-1]) - int(x.split("-")[0]) + 1 for x in f.read().split(","))
+per_cpu = {create(kind, 4, 12, 3, b"per_cpu"): kind for kind in (5, 6, 10)}  # hash, array, LRU hash
+each = b"".join(struct.pack("QII", 1 << cpu, cpu, 0) for cpu in range(cpus))
+for fd in per_cpu:
+    element(UPDATE, fd, struct.pack("I", 2), each)
+fds = (*per_cpu, table, array, frozen, empty, again, reads)
 before = [info(fd) for fd in fds]
 ready()
 check("maps", [info(fd) for fd in fds], before)
 check("table", [element(LOOKUP, table, struct.pack("I", i * 7), bytes(8)) for i in range(50)],
       [struct.pack("Q", i << 33) for i in range(50)])
 check("array", element(LOOKUP, array, struct.pack("I", 13), bytes(100)), b"thirteen".ljust(100))
+for fd, kind in per_cpu.items():
+    check(f"of each processor, type {kind}", element(LOOKUP, fd, struct.pack("I", 2), bytes(16 * cpus)), each)
 check("frozen", element(LOOKUP, frozen, struct.pack("I", 2), bytes(4)), b"cold")
 element(UPDATE, again, struct.pack("I", 1), b"8 bytes!")
 check("one map", element(LOOKUP, reads, struct.pack("I", 1), bytes(8)), b"8 bytes!")
