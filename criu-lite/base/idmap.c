@@ -1,14 +1,18 @@
 /*
  * idmap - open addressing with linear probing, at most half full. Values are
- * never NULL: an empty slot has none.
+ * never NULL: an empty slot has none. Ids and inodes are mostly given out one
+ * after the other, so keys that follow each other are neighbours.
  */
 #include "base/idmap.h"
 
 #include <stdlib.h>
 
+#define NEIGHBOURS 16
+
 static size_t idmap_at(const struct idmap *m, uint64_t key)
 {
-	size_t i = (size_t)((key * 0x9e3779b97f4a7c15ull) >> 20) & (m->size - 1);
+	uint64_t run = (key / NEIGHBOURS) * 0x9e3779b97f4a7c15ull;
+	size_t i = (size_t)((run >> 20) * NEIGHBOURS + key % NEIGHBOURS) & (m->size - 1);
 
 	while (m->slots[i].val && m->slots[i].key != key)
 		i = (i + 1) & (m->size - 1);
