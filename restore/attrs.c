@@ -13,17 +13,20 @@
 #include <unistd.h>
 
 #include "kernel/prctl.h"
+#include "restore/engine.h"
 
 #define IOPRIO_WHO_PROCESS 1
 #define SPEC_OFF (PR_SPEC_DISABLE | PR_SPEC_FORCE_DISABLE | PR_SPEC_DISABLE_NOEXEC)
 
-/* A tree of few pages, in as few tasks, is made on one processor: a stop that another one has to
- * be woken for takes ten times as long, and there is nothing to be done at the same time. */
+/* A tree of few pages and files, in as few tasks, is made on one processor: a stop that another one
+ * has to be woken for takes ten times as long, and there is nothing to be done at the same time. */
 #define ONE_CPU_TASKS 2
 #define ONE_CPU_PAGES 4096
+#define ONE_CPU_FILES 1000
 
-static bool is_small(const struct pstree *t)
+static bool is_small(const struct restore_ctx *ctx)
 {
+	const struct pstree *t = ctx->tree;
 	const struct pstree_item *it;
 	uint64_t tasks = 0, pages = 0;
 
@@ -32,7 +35,8 @@ static bool is_small(const struct pstree *t)
 		for (size_t i = 0; i < it->nr_runs; i++)
 			pages += it->runs[i].pages;
 	}
-	return tasks <= ONE_CPU_TASKS && pages <= ONE_CPU_PAGES;
+	return tasks <= ONE_CPU_TASKS && pages <= ONE_CPU_PAGES &&
+	       engine_count(ctx) <= ONE_CPU_FILES;
 }
 
 /**
@@ -46,7 +50,7 @@ int attrs_begin(struct restore_ctx *ctx)
 	cpu_set_t one;
 
 	ctx->has_cpus = sched_getaffinity(0, sizeof(ctx->own_cpus), &ctx->own_cpus) == 0;
-	if (!ctx->has_cpus || !is_small(ctx->tree))
+	if (!ctx->has_cpus || !is_small(ctx))
 		return 0;
 	CPU_ZERO(&one);
 	CPU_SET((size_t)sched_getcpu(), &one);

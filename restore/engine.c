@@ -84,7 +84,12 @@ static int run_master(struct restore_engine *e, struct fdinfo_list_entry *fle)
 
 	atomic_store(&e->shared->wait[fle->index], 0);
 	e->current = d;
-	ret = d->ops->open(d, &fd);
+	if (fle->opened) {
+		fd = fle->fd;
+		ret = 0;
+	} else {
+		ret = d->ops->open(d, &fd);
+	}
 	e->current = NULL;
 	if (ret < 0)
 		return -EIO;
@@ -242,6 +247,8 @@ int engine_run(struct restore_ctx *ctx, struct pstree_item *me)
 	e->my = t;
 	if (!ret)
 		ret = engine_claim_numbers(e);
+	if (!ret)
+		ret = engine_open_ahead(e);
 	if (!ret)
 		ret = engine_loop(e);
 	if (ret)

@@ -155,8 +155,7 @@ int engine_plant(struct restore_engine *e, struct fdinfo_list_entry *fle, int fd
 		file_fail(fle->desc, EEXIST, "open() left something at its number");
 		return -EEXIST;
 	}
-	if (landed ? fcntl(fd, F_SETFD, fle->fdflags & FD_CLOEXEC) < 0
-		   : dup3(fd, fle->fd, fle->fdflags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
+	if (!landed && dup3(fd, fle->fd, fle->fdflags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
 		return fail(e->ctx->report, "fd-plant", errno,
 			    "pid %d: put file id %#x at descriptor %d", e->me->pid, fle->desc->id,
 			    fle->fd);

@@ -81,6 +81,9 @@ int engine_claim_numbers(struct restore_engine *e);
 int engine_keep_number(struct restore_engine *e, struct fdinfo_list_entry *fle);
 int engine_plant(struct restore_engine *e, struct fdinfo_list_entry *fle, int fd);
 
+/* engine_ahead.c: what lands, by several processes. */
+int engine_open_ahead(struct restore_engine *e);
+
 /* engine_fds.c: other numbers. */
 int engine_raise_limit(struct restore_engine *e, int top, size_t most);
 int engine_dup_aside(const struct engine_table *t, int fd);

@@ -64,7 +64,11 @@ struct file_desc_ops {
 	bool (*key)(struct pstree *t, const struct file_desc *d, char *buf, size_t size);
 	bool takes;       /* a descriptor from outside goes through the type: outside_fd() has it */
 	size_t priv_size; /* bytes of restore-time state, zeroed: file_desc_priv() */
-	/* open() leaves no descriptor in the process but *new_fd: see restore/engine_claim.c. */
+	/*
+	 * open() leaves nothing in the process but *new_fd, with the flags of the master, and
+	 * gives it when it says 0. So it may run in whichever process has the table, and the
+	 * kernel may choose the number: see restore/engine_claim.c and engine_ahead.c.
+	 */
 	bool lands;
 };
 
@@ -107,6 +111,7 @@ struct fdinfo_list_entry {
 	bool fake;        /* held only while files are restored */
 	bool forced;      /* master, whatever its pid */
 	bool lands;       /* restore: its number is free for its open() to take */
+	bool opened;      /* restore: its open() is done, in another process; it is at its number */
 	size_t index;     /* into the stages, which all processes share */
 };
 

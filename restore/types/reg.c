@@ -2,6 +2,8 @@
  * reg - restore of what is opened by a path. Opens the path, or the file
  * without a name that files_ghost.c has made, and seeks. Before the first
  * process is made each file is looked at: it must be there and be the same.
+ * Of very many, those that a task has open are looked at when they have been
+ * opened: to look each path up twice would cost as much as half of the rest.
  * The other half is dump/types/reg.c.
  */
 #include "restore/files.h"
@@ -22,8 +24,11 @@
 #include "proto/regfile.pb-c.h"
 
 struct reg_priv {
-	size_t look; /* restore_files.looks: what was found at the path */
+	size_t look;  /* restore_files.looks: what was found at the path */
+	bool at_open; /* it is to be looked at when it has been opened */
 };
+
+#define VERY_MANY 1000
 
 #define LEASE_NAP_US 5000
 #define LEASE_TOLD_NS 300000000u /* so long before the time limit, at which the tool ends all */
@@ -65,6 +70,14 @@ static int check_build_id(struct file_desc *d)
 			 "differs");
 }
 
+/* What nearly all are. */
+static bool as_dumped(const RegFileEntry *e, const struct path_look *l)
+{
+	return e->name[0] == '/' && !l->err && !e->n_build_id &&
+	       (!e->has_mode || (l->mode & S_IFMT) == (e->mode & S_IFMT)) &&
+	       (!e->has_size || !S_ISREG(l->mode) || l->size == e->size);
+}
+
 static int check_path(struct file_desc *d, const struct path_look *l)
 {
 	const RegFileEntry *e = file_desc_entry(d);
@@ -96,33 +109,71 @@ static bool same_expected(const RegFileEntry *a, const RegFileEntry *b)
 	       a->mode == b->mode && a->n_build_id == b->n_build_id;
 }
 
+static bool to_look_up(const struct file_desc *d)
+{
+	return d->kind == FILE_KIND_reg && !d->outside && !file_is_ghost(d) && !proc_task(d);
+}
+
+/* Only what is known to be a plain file: to open another one may do something. */
+static bool may_open_first(const struct file_desc *d)
+{
+	const RegFileEntry *e = file_desc_entry(d);
+
+	return !list_empty(&d->fles) && e->has_mode && S_ISREG(e->mode) && !e->n_build_id &&
+	       !(e->flags & O_PATH) && e->name[0] == '/' && !e->ext;
+}
+
 /* All paths at once: see files_ahead.c. */
 static void look_all(struct pstree *t)
 {
-	struct path_look *looks = NULL;
+	struct path_look *looks;
 	struct file_desc *d;
+	bool many;
 	size_t n = 0;
 
+	list_for_each(d, &t->files.descs, list)
+		n += to_look_up(d);
+	many = n > VERY_MANY;
+	looks = arena_array(t->arena, struct path_look, n);
+	n = 0;
 	list_for_each(d, &t->files.descs, list) {
 		struct reg_priv *p = file_desc_priv(d);
 		const RegFileEntry *e = file_desc_entry(d);
 
-		if (d->kind != FILE_KIND_reg || d->outside || file_is_ghost(d) || proc_task(d))
+		if (!to_look_up(d))
+			continue;
+		p->at_open = many && may_open_first(d);
+		if (p->at_open)
 			continue;
 		p->look = n;
-		arena_push(t->arena, looks, n) = (struct path_look){ .path = e->name };
+		looks[n++].path = e->name;
 	}
 	files_look(looks, n);
 	restore_files(t)->looks = looks;
 }
 
 /* One line for a path, however many descriptions it has. */
+static int compare(struct pstree *t, struct file_desc *d, const struct path_look *l)
+{
+	const RegFileEntry *e = file_desc_entry(d);
+	struct file_desc *before;
+	uint64_t key;
+
+	if (as_dumped(e, l))
+		return 0;
+	key = XXH3_64bits(e->name, strlen(e->name));
+	before = rfile_seen(t, FILE_KIND_reg, key);
+	if (before && same_expected(file_desc_entry(before), e))
+		return 0;
+	if (!before)
+		rfile_see(t, FILE_KIND_reg, key, d);
+	return check_path(d, l);
+}
+
 static int reg_check(struct pstree *t, struct file_desc *d)
 {
 	const RegFileEntry *e = file_desc_entry(d);
 	const struct reg_priv *p = file_desc_priv(d);
-	struct file_desc *before;
-	uint64_t key;
 
 	if (file_is_ghost(d) || proc_task(d))
 		return 0;
@@ -133,13 +184,22 @@ static int reg_check(struct pstree *t, struct file_desc *d)
 			  e->name);
 		return -EBADF;
 	}
-	key = XXH3_64bits(e->name, strlen(e->name));
-	before = rfile_seen(t, FILE_KIND_reg, key);
-	if (before && same_expected(file_desc_entry(before), e))
-		return 0;
-	if (!before)
-		rfile_see(t, FILE_KIND_reg, key, d);
-	return check_path(d, &restore_files(t)->looks[p->look]);
+	return p->at_open ? 0 : compare(t, d, &restore_files(t)->looks[p->look]);
+}
+
+/* What has been opened is what there was. */
+static int compare_open(struct file_desc *d, int fd)
+{
+	struct path_look l = { .err = fd < 0 ? -fd : 0 };
+	struct stat st;
+
+	if (fd >= 0 && fstat(fd, &st) < 0)
+		return file_fail(d, errno, "fstat()");
+	if (fd >= 0) {
+		l.mode = st.st_mode;
+		l.size = (uint64_t)st.st_size;
+	}
+	return as_dumped(file_desc_entry(d), &l) ? 0 : check_path(d, &l);
 }
 
 static int reg_prepare(struct pstree *t, struct file_desc *d)
@@ -210,7 +270,11 @@ static int born_cloexec(const struct file_desc *d)
 static int set_params(struct file_desc *d, int fd)
 {
 	const RegFileEntry *e = file_desc_entry(d);
+	int cloexec = born_cloexec(d);
 
+	if ((file_is_ghost(d) || (!cloexec && e->flags & O_CLOEXEC)) &&
+	    fcntl(fd, F_SETFD, cloexec ? FD_CLOEXEC : 0) < 0)
+		return file_fail(d, errno, "F_SETFD");
 	if (!file_is_ghost(d) && !(e->flags & O_ASYNC) && !e->fown->pid && !e->fown->signum)
 		return 0;
 	return file_params(d, fd, e->flags, e->fown);
@@ -244,6 +308,7 @@ static int open_patiently(struct file_desc *d, int flags)
 static int open_at_position(struct file_desc *d)
 {
 	const RegFileEntry *e = file_desc_entry(d);
+	const struct reg_priv *p = file_desc_priv(d);
 	uint64_t hint = e->has_rw_hint ? e->rw_hint : 0;
 	cleanup_close int fd = open_patiently(d, (int)e->flags | born_cloexec(d));
 
@@ -252,6 +317,8 @@ static int open_at_position(struct file_desc *d)
 				 "process %d has a lease on it and does not give it up; end that, "
 				 "or let it release the lease",
 				 locks_lease_holder(d));
+	if (p->at_open && (fd >= 0 || fd == -ENOENT) && compare_open(d, fd) < 0)
+		return -1;
 	if (fd < 0)
 		return file_fail(d, -fd, "open with flags %#o", e->flags);
 	if (!(e->flags & O_PATH) && e->pos && lseek(fd, (off_t)e->pos, SEEK_SET) < 0)
