@@ -15,6 +15,7 @@
 
 #include "base/fd.h"
 #include "cmd/cmd.h"
+#include "lib/door_names.h"
 
 #define INPUT_MAX (16u << 20)
 
@@ -89,27 +90,6 @@ static int call(struct cmd *c, const char **args, size_t n)
 	return ret;
 }
 
-static const char *attributes(unsigned int attr, char *buf, size_t size)
-{
-	static const struct {
-		unsigned int bit;
-		const char *name;
-	} names[] = {
-		{ DOOR_UNREF, "UNREF" },         { DOOR_UNREF_MULTI, "UNREF_MULTI" },
-		{ DOOR_PRIVATE, "PRIVATE" },     { DOOR_REFUSE_DESC, "REFUSE_DESC" },
-		{ DOOR_NO_CANCEL, "NO_CANCEL" }, { DOOR_REVOKED, "REVOKED" },
-		{ DOOR_IS_UNREF, "IS_UNREF" },
-	};
-	size_t len = 0;
-
-	buf[0] = 0;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (attr & names[i].bit)
-			len += (size_t)snprintf(buf + len, size - len, "%s%s", len ? "," : "",
-						names[i].name);
-	return len ? buf : "-";
-}
-
 static int describe(struct cmd *c, const char *path)
 {
 	cleanup_close int fd = open(path, O_PATH | O_CLOEXEC);
@@ -121,7 +101,7 @@ static int describe(struct cmd *c, const char *path)
 	if (door_info(fd, &i) < 0)
 		return fail(c->r, "door", errno, "%s is no door", path);
 	printf("%s: server %d, id %llu, attributes %s\n", path, i.di_target, i.di_uniquifier,
-	       attributes(i.di_attributes, buf, sizeof(buf)));
+	       door_attributes(i.di_attributes, buf, sizeof(buf)));
 	return 0;
 }
 

@@ -17,6 +17,7 @@ static const struct view {
 	int (*print)(FILE *f, struct json_object *rows);
 } views[] = {
 	{ "locks", state_show_locks, state_print_locks },
+	{ "doors", state_show_doors, state_print_doors },
 };
 
 static const struct view *view_find(const char *name)
@@ -55,7 +56,8 @@ int cmd_show(struct cmd *c)
 	session_log_stderr(c);
 	if (!v)
 		return fail(c->r, "option-value", EINVAL,
-			    "show %s: there is no such view; there is: locks", c->o->args[0]);
+			    "show %s: there is no such view; there are: locks, doors",
+			    c->o->args[0]);
 	ret = source_outline(c, c->o->args[1], &state);
 	if (ret >= 0)
 		ret = show(c, v, state);

@@ -16,6 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/door.h"
+
 #define DIGITS "0123456789"
 
 /**
@@ -156,4 +158,33 @@ int door_name_write(const struct door_name *n, ino_t ino)
 	err = errno;
 	unlink(fresh);
 	return -err;
+}
+
+/**
+ * door_attributes - attributes of a door in words
+ * @attr: DOOR_*
+ * @buf: filled
+ * @size: its bytes; DOOR_ATTRIBUTES_LEN are enough
+ *
+ * Return: @buf.
+ */
+const char *door_attributes(unsigned int attr, char *buf, size_t size)
+{
+	static const struct {
+		unsigned int bit;
+		const char *name;
+	} names[] = {
+		{ DOOR_UNREF, "UNREF" },         { DOOR_UNREF_MULTI, "UNREF_MULTI" },
+		{ DOOR_PRIVATE, "PRIVATE" },     { DOOR_REFUSE_DESC, "REFUSE_DESC" },
+		{ DOOR_NO_CANCEL, "NO_CANCEL" }, { DOOR_REVOKED, "REVOKED" },
+		{ DOOR_IS_UNREF, "IS_UNREF" },
+	};
+	size_t len = 0;
+
+	snprintf(buf, size, "-");
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (attr & names[i].bit && len < size)
+			len += (size_t)snprintf(buf + len, size - len, "%s%s", len ? "," : "",
+						names[i].name);
+	return buf;
 }

@@ -29,6 +29,8 @@ struct door_name {
 };
 
 /* door_names.c */
+#define DOOR_ATTRIBUTES_LEN 80
+const char *door_attributes(unsigned int attr, char *buf, size_t size);
 bool door_name_is_good(const struct door_name *n);
 int door_name_read(struct door_name *n, const struct stat *st);
 int door_name_write(const struct door_name *n, ino_t ino);

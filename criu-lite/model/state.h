@@ -17,6 +17,8 @@ int state_json(struct pstree *t, struct json_object **out);
 int state_print(FILE *f, struct json_object *state);
 int state_show_locks(struct json_object *state, struct json_object **rows);
 int state_print_locks(FILE *f, struct json_object *rows);
+int state_show_doors(struct json_object *state, struct json_object **rows);
+int state_print_doors(FILE *f, struct json_object *rows);
 int state_diff(struct json_object *a, struct json_object *b, FILE *out, size_t *ndiff);
 
 /* image/memhash_image.c: checksums of an image's memory, as a live tree has them. */

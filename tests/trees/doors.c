@@ -2,6 +2,7 @@
  * doors - a server of doors and its clients, to be dumped and restored.
  *
  * doors server PATH N: a server with N clients as its children, at PATH
+ * doors private PATH N: the same, with a pool of threads for that door alone
  * doors clients PATH N: a process with N clients as its children
  * doors ask PATH N: the same, for the version of the service whose door is at PATH
  * doors info PATH: what the door at PATH says of itself
@@ -12,7 +13,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,9 +143,30 @@ static void info(const char *path)
 	       v[2]);
 }
 
+static int make_thread(door_info_t *info, void *(*fn)(void *), void *arg, void *cookie)
+{
+	pthread_t t;
+
+	(void)info;
+	(void)cookie;
+	return pthread_create(&t, NULL, fn, arg) ? -1 : 1;
+}
+
+static void begin_server(const char *path, bool private)
+{
+	const unsigned int attr = DOOR_UNREF_MULTI | DOOR_NO_CANCEL;
+	int fd = private ? door_xcreate(serve, (void *)0x1234, attr, make_thread, NULL, NULL, 4)
+			 : door_create(serve, (void *)0x1234, attr);
+
+	if (fd < 0 || door_setparam(fd, DOOR_PARAM_DATA_MAX, 4096) < 0)
+		fail("door_create");
+	close(open(path, O_CREAT | O_RDWR, 0640));
+	if (fattach(fd, path) < 0)
+		fail("fattach");
+}
+
 int main(int argc, char **argv)
 {
-	int fd;
 
 	if (argc == 3 && !strcmp(argv[1], "info")) {
 		info(argv[2]);
@@ -150,14 +174,8 @@ int main(int argc, char **argv)
 	}
 	if (argc != 4)
 		return 2;
-	if (!strcmp(argv[1], "server")) {
-		fd = door_create(serve, (void *)0x1234, DOOR_UNREF_MULTI | DOOR_NO_CANCEL);
-		if (fd < 0 || door_setparam(fd, DOOR_PARAM_DATA_MAX, 4096) < 0)
-			fail("door_create");
-		close(open(argv[2], O_CREAT | O_RDWR, 0640));
-		if (fattach(fd, argv[2]) < 0)
-			fail("fattach");
-	}
+	if (!strcmp(argv[1], "server") || !strcmp(argv[1], "private"))
+		begin_server(argv[2], argv[1][0] == 'p');
 	printf("READY\n");
 	fflush(stdout);
 	clients(argv[2], atoi(argv[3]), strcmp(argv[1], "ask") ? call_for_ever : ask_for_ever);

@@ -73,6 +73,21 @@ def test_row_32_server_and_clients_in_one_tree():
     run(pid, [], path, clients_of(pid), False)
 
 
+def test_row_32_private_pool():
+    """Its threads are bound to the door; more are made as clients want them."""
+    mounts()
+    path = DIR + "/door-p"
+    pid = begin("private", path, 8, "log-p")
+    run(pid, [], path, clients_of(pid), False)
+
+
+def test_row_32_server_with_private_pool_alone():
+    mounts()
+    path = DIR + "/door-ps"
+    server, pid = begin("private", path, 0, "log-ps"), begin("clients", path, 8, "log")
+    run(server, [pid], path, clients_of(pid), True)
+
+
 def test_row_32_server_alone():
     mounts()
     path = DIR + "/door-s"
