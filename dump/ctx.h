@@ -80,8 +80,10 @@ struct dump_ctx {
 	struct dump_stats *stats;
 	bool write; /* false for `state` */
 	struct image_dir *images;
-	int room;                 /* the first pages image, made before the freeze; or -1 */
-	struct dump_files *files; /* dump/files.c's own */
+	int room;                        /* the first pages image, made before the freeze; or -1 */
+	struct dump_files *files;        /* dump/files.c's own */
+	struct dump_task **file_threads; /* dump/files_thread.c's own */
+	size_t nr_file_threads;
 	struct dump_shmem *shmems;
 	long cpus;                           /* online; 0: not asked yet */
 	SeccompEntry *seccomp;               /* the filters of all tasks, or NULL */
@@ -167,6 +169,7 @@ struct file_desc *dump_mapped_file(struct dump_ctx *ctx, struct pstree_item *it,
 				   uint64_t end, uint32_t open_flags); /* NULL: recorded */
 struct file_desc *dump_link_file(struct dump_ctx *ctx, struct pstree_item *it, const char *name);
 int dump_files_finish(struct dump_ctx *ctx);
+void files_threads_close(struct dump_ctx *ctx); /* files_thread.c */
 /* locks.c */
 int dump_locks(struct dump_ctx *ctx);        /* held and waited for */
 int dump_mapped_locks(struct dump_ctx *ctx); /* those that cannot be restored */

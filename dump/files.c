@@ -1,7 +1,8 @@
 /*
  * files - every descriptor of every task, once per open file description.
  *
- * A table is read once, however many tasks share it. Each descriptor is
+ * A table is read once, however many tasks share it, and threads that have left
+ * the table of their process. Each descriptor is
  * fetched with pidfd_getfd(2), takes its slot larval, and matures when it is
  * known which description it leads to: one met before, or a new one, described
  * by the first type of the registry that recognises it. What no type knows is
@@ -90,44 +91,50 @@ static int dump_list(struct dump_ctx *ctx, struct pstree_item *it, const struct 
 	return bad;
 }
 
-static int dump_table(struct dump_ctx *ctx, struct pstree_item *it)
+static int new_table(struct dump_ctx *ctx, struct pstree_item *it)
 {
-	struct fd_list l = { 0 };
-	int ret;
-
 	it->fdt = filedesc_new(&ctx->tree->files, INT32_MAX);
 	if (!it->fdt)
 		return fail(ctx->report, "file-table", ENOMEM, "pid %d: table of files", it->pid);
 	it->fdt->owner = it;
 	it->fdt->id = ++ctx->files->last_table;
-	ret = file_list_get(ctx, it, &l);
+	return 0;
+}
+
+static int dump_table(struct dump_ctx *ctx, struct pstree_item *it)
+{
+	struct fd_list l = { 0 };
+	int ret = file_list_get(ctx, it, &l);
+
 	if (!ret)
 		ret = dump_list(ctx, it, &l);
 	file_list_free(&l);
 	return ret;
 }
 
-/* Tasks whose table has been read, in the order that kcmp gives them. */
+/* Tables that have been read, in the order that kcmp gives their users. */
 struct table_order {
-	struct pstree_item **items;
+	struct table_user {
+		pid_t id; /* of a process, or of a thread */
+		struct filedesc *fdt;
+	} * users;
 	size_t n;
 };
 
-static int share_table(struct dump_ctx *ctx, struct table_order *o, struct pstree_item *it,
-		       bool *shared)
+/* 0: @fdt is the table of @id, read before; 1: it is a new one; or -errno, recorded. */
+static int find_table(struct dump_ctx *ctx, const struct table_order *o, pid_t id, size_t *at,
+		      struct filedesc **fdt)
 {
 	size_t lo = 0, hi = o->n;
 
-	*shared = false;
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
-		int c = kcmp(it->pid, o->items[mid]->pid, CL_KCMP_FILES, 0, 0);
+		int c = kcmp(id, o->users[mid].id, CL_KCMP_FILES, 0, 0);
 
 		if (c < 0)
-			return fail(ctx->report, "kcmp", -c, "pid %d: kcmp(KCMP_FILES)", it->pid);
+			return fail(ctx->report, "kcmp", -c, "pid %d: kcmp(KCMP_FILES)", id);
 		if (c == 0) {
-			it->fdt = fdshare(o->items[mid]->fdt);
-			*shared = true;
+			*fdt = fdshare(o->users[mid].fdt);
 			return 0;
 		}
 		if (c == 1)
@@ -135,26 +142,70 @@ static int share_table(struct dump_ctx *ctx, struct table_order *o, struct pstre
 		else
 			lo = mid + 1;
 	}
-	o->items = o->items ? o->items
-			    : arena_array(ctx->arena, struct pstree_item *, ctx->tree->nr_items);
-	memmove(&o->items[lo + 1], &o->items[lo], (o->n - lo) * sizeof(*o->items));
-	o->items[lo] = it;
-	o->n++;
-	return 0;
+	*at = lo;
+	return 1;
 }
 
-static int check_threads(struct dump_ctx *ctx, struct pstree_item *it)
+static void note_table(struct dump_ctx *ctx, struct table_order *o, size_t at, pid_t id,
+		       struct filedesc *fdt)
 {
-	for (size_t i = 0; i < it->dump->nr_threads; i++) {
-		pid_t tid = it->dump->threads[i].tid;
+	arena_push(ctx->arena, o->users, o->n) = (struct table_user){ id, fdt };
+	memmove(&o->users[at + 1], &o->users[at], (o->n - 1 - at) * sizeof(*o->users));
+	o->users[at] = (struct table_user){ id, fdt };
+}
 
-		if (tid == it->pid || kcmp(it->pid, tid, CL_KCMP_FILES, 0, 0) == 0)
+static int task_table(struct dump_ctx *ctx, struct table_order *o, struct pstree_item *it)
+{
+	size_t at;
+	int ret = find_table(ctx, o, it->pid, &at, &it->fdt);
+
+	if (ret <= 0 || (ret = new_table(ctx, it)))
+		return ret;
+	note_table(ctx, o, at, it->pid, it->fdt);
+	return dump_table(ctx, it);
+}
+
+static int thread_table(struct dump_ctx *ctx, struct table_order *o, struct pstree_item *it,
+			struct task_thread *th)
+{
+	struct pstree_item *user;
+	size_t at;
+	int ret = find_table(ctx, o, th->tid, &at, &th->fdt);
+
+	if (ret <= 0)
+		return ret;
+	ret = files_thread(ctx, it, th->tid, &user);
+	if (ret || (ret = new_table(ctx, user)))
+		return ret;
+	th->fdt = user->fdt;
+	th->fdt->thread_of = it;
+	th->fdt->tid = th->tid;
+	note_table(ctx, o, at, th->tid, th->fdt);
+	return dump_table(ctx, user);
+}
+
+/* Threads that have left the table of their process; a process may have what a thread has, too. */
+static int thread_tables(struct dump_ctx *ctx, struct table_order *o, struct pstree_item *it)
+{
+	int bad = 0;
+
+	for (size_t i = 0; i < it->nr_threads; i++) {
+		struct task_thread *th = &it->threads[i];
+		ThreadCoreEntry *tc = th->core ? th->core->thread_core : NULL;
+		int ret = th->tid == it->pid ? 0 : kcmp(it->pid, th->tid, CL_KCMP_FILES, 0, 0);
+
+		if (!ret)
 			continue;
-		return fail(ctx->report, "thread-files", EOPNOTSUPP,
-			    "pid %d: thread %d has a table of files of its own; let it end first",
-			    it->pid, tid);
+		ret = ret < 0 ? fail(ctx->report, "kcmp", -ret, "thread %d: kcmp(KCMP_FILES)",
+				     th->tid)
+			      : thread_table(ctx, o, it, th);
+		if (tc && th->fdt) {
+			tc->has_files_id = 1;
+			tc->files_id = th->fdt->id;
+		}
+		bad = bad ? bad : ret;
 	}
-	return 0;
+	return bad;
 }
 
 /* The inodes that have a lock of any kind, whoever holds it. */
@@ -235,20 +286,19 @@ int dump_files(struct dump_ctx *ctx)
 	struct table_order order = { 0 };
 	struct pstree_item *it;
 	int bad = files_init(ctx), ret;
-	bool shared;
 
 	if (bad)
 		return bad;
 	list_for_each(it, &ctx->tree->items, list) {
 		if (!item_alive(it))
 			continue;
-		ret = check_threads(ctx, it);
-		if (!ret)
-			ret = share_table(ctx, &order, it, &shared);
-		if (!ret && !shared)
-			ret = dump_table(ctx, it);
+		ret = task_table(ctx, &order, it);
 		if (it->ids && it->fdt)
 			it->ids->files_id = it->fdt->id;
+		bad = bad ? bad : ret;
+	}
+	list_for_each(it, &ctx->tree->items, list) {
+		ret = item_alive(it) ? thread_tables(ctx, &order, it) : 0;
 		bad = bad ? bad : ret;
 	}
 	ret = files_later(ctx);

@@ -90,6 +90,10 @@ const char *file_info_text(struct dump_ctx *ctx, const struct fd_info *fi);
 int file_info_u64(const struct fd_info *fi, const char *key, int base, uint64_t *val);
 int file_fown(const struct fd_info *fi, FownEntry *fown);
 
+/* files_thread.c */
+int files_thread(struct dump_ctx *ctx, struct pstree_item *it, pid_t tid, struct pstree_item **out);
+const struct dump_task *files_thread_find(const struct dump_ctx *ctx, pid_t tid);
+
 /* files_list.c */
 struct fd_list {
 	struct open_fd {

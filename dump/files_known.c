@@ -22,11 +22,12 @@
 
 static int fetch(struct dump_ctx *ctx, pid_t pid, int fd)
 {
-	struct pstree_item *it = pstree_find(ctx->tree, pid);
+	const struct pstree_item *it = pstree_find(ctx->tree, pid);
+	const struct dump_task *t = it ? it->dump : files_thread_find(ctx, pid);
 
-	if (!it)
+	if (!t)
 		return fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return (int)syscall(SYS_pidfd_getfd, it->dump->pidfd, fd, 0);
+	return (int)syscall(SYS_pidfd_getfd, t->pidfd, fd, 0);
 }
 
 static int same_by_query(struct dump_ctx *ctx, pid_t pid_a, int fd_a, pid_t pid_b, int fd_b)

@@ -295,4 +295,5 @@ void dump_close(struct dump_ctx *ctx)
 
 	list_for_each(it, &ctx->tree->items, list)
 		task_close(it->dump);
+	files_threads_close(ctx);
 }

@@ -102,6 +102,18 @@ int ids_collect(struct dump_ctx *ctx)
 	return 0;
 }
 
+/* CRIU would give such threads the table of their process: it must not take the image. */
+static bool threads_apart(const struct pstree *t)
+{
+	const struct pstree_item *it;
+
+	list_for_each(it, &t->items, list)
+		for (size_t i = 0; i < it->nr_threads; i++)
+			if (it->threads[i].fdt)
+				return true;
+	return false;
+}
+
 /**
  * ids_inventory - what is said of the tree as a whole
  * @ctx: the dump; a second call changes nothing
@@ -115,7 +127,7 @@ void ids_inventory(struct dump_ctx *ctx)
 		return;
 	inv = arena_new_of(ctx->arena, InventoryEntry);
 	inventory_entry__init(inv);
-	inv->img_version = 2;
+	inv->img_version = threads_apart(ctx->tree) ? 3 : 2;
 	inv->has_fdinfo_per_id = 1;
 	inv->fdinfo_per_id = 1;
 	inv->root_ids = arena_memdup(ctx->arena, &own_ids, sizeof(own_ids));

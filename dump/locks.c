@@ -197,16 +197,23 @@ size_t locks_of_descriptions(const struct dump_ctx *ctx, ino_t ino)
 	return n;
 }
 
-static void add_lock(struct dump_ctx *ctx, const struct lock_line *l, struct pstree_item *it,
+/* Of those who share the table, the one that took the lock is its owner in /proc/locks. */
+static void add_lock(struct dump_ctx *ctx, const struct lock_line *l, const struct filedesc *fdt,
 		     int fd, struct file_desc *d)
 {
+	struct pstree_item *it = fdt && l->pid > 0 ? pstree_find(ctx->tree, l->pid) : NULL;
+	const struct task_thread *th = NULL;
 	FileLockEntry *e = arena_new_of(ctx->arena, FileLockEntry);
 	struct pstree *t = ctx->tree;
 
 	file_lock_entry__init(e);
 	e->flag = flags[l->kind];
 	e->type = (uint32_t)l->type | (l->breaking ? LEASE_BREAKING : 0);
-	e->pid = it ? it->pid : 0;
+	if (fdt && (!it || !item_has_table(it, fdt)))
+		it = fdt->tid ? fdt->thread_of : fdt->owner;
+	if (it && it->fdt != fdt)
+		th = item_table_thread(it, fdt);
+	e->pid = th ? th->tid : it ? it->pid : 0;
 	e->fd = fd;
 	e->start = (int64_t)l->start;
 	e->len = l->end >= INT64_MAX ? 0 : (int64_t)(l->end - l->start + 1);
@@ -215,7 +222,7 @@ static void add_lock(struct dump_ctx *ctx, const struct lock_line *l, struct pst
 		e->file_id = d->id;
 	}
 	arena_push(ctx->arena, t->locks, t->nr_locks) =
-		(struct held_lock){ .e = e, .it = it, .desc = d };
+		(struct held_lock){ .e = e, .it = it, .tid = th ? th->tid : 0, .desc = d };
 }
 
 /* The entry of the task that took the lock, or the first that there is. */
@@ -225,20 +232,12 @@ static struct fdinfo_list_entry *holder(struct dump_ctx *ctx, const struct file_
 	struct fdinfo_list_entry *fle;
 
 	list_for_each(fle, &d->fles, of_desc)
-		if (taker && fle->fdt == taker->fdt && !fle->fake)
+		if (taker && item_has_table(taker, fle->fdt) && !fle->fake)
 			return fle;
 	list_for_each(fle, &d->fles, of_desc)
 		if (!fle->fake)
 			return fle;
 	return NULL;
-}
-
-/* Of those who share a table, the one that took the lock is its owner in /proc/locks. */
-static struct pstree_item *user_of(struct dump_ctx *ctx, const struct filedesc *fdt, pid_t pid)
-{
-	struct pstree_item *it = pid > 0 ? pstree_find(ctx->tree, pid) : NULL;
-
-	return it && it->fdt == fdt ? it : fdt->owner;
 }
 
 static int tell_own(struct dump_ctx *ctx, const struct found_locks *f)
@@ -251,7 +250,7 @@ static int tell_own(struct dump_ctx *ctx, const struct found_locks *f)
 		pid_t who;
 
 		if (l->kind == LOCK_POSIX) {
-			add_lock(ctx, l, user_of(ctx, f->read, l->pid), fi->fd, f->d);
+			add_lock(ctx, l, f->read, fi->fd, f->d);
 			continue;
 		}
 		fle = holder(ctx, f->d, l->pid);
@@ -261,8 +260,7 @@ static int tell_own(struct dump_ctx *ctx, const struct found_locks *f)
 					    "%s on it is held by process %d, too, which is outside "
 					    "of the tree; end that, or let it close the file",
 					    words[l->kind], who);
-		add_lock(ctx, l, fle ? user_of(ctx, fle->fdt, l->pid) : NULL, fle ? fle->fd : -1,
-			 f->d);
+		add_lock(ctx, l, fle ? fle->fdt : NULL, fle ? fle->fd : -1, f->d);
 	}
 	return 0;
 }
@@ -293,7 +291,7 @@ static int tell_posix(struct dump_ctx *ctx, const struct found_locks *f)
 			if (ret)
 				return ret;
 			if (l.kind == LOCK_POSIX)
-				add_lock(ctx, &l, user_of(ctx, fle->fdt, l.pid), fle->fd, f->d);
+				add_lock(ctx, &l, fle->fdt, fle->fd, f->d);
 		}
 		fd_advlocked(fle->fdt);
 	}

@@ -37,9 +37,9 @@ static LockWaitEntry *wait_new(struct dump_ctx *ctx, uint32_t flag, int type, in
 }
 
 /* Where a range that is given relatively begins. */
-static int64_t range_base(const struct pstree_item *it, int fd, int whence)
+static int64_t range_base(struct filedesc *fdt, int fd, int whence)
 {
-	struct file *fp = it->fdt ? fd_getfile(it->fdt, fd) : NULL;
+	struct file *fp = fdt ? fd_getfile(fdt, fd) : NULL;
 	const struct file_desc *d = fp ? fp->f_desc : NULL;
 	int64_t base = 0;
 
@@ -53,7 +53,7 @@ static int64_t range_base(const struct pstree_item *it, int fd, int whence)
 }
 
 static LockWaitEntry *range_wait(struct dump_ctx *ctx, const struct pstree_item *it,
-				 const UserX86RegsEntry *r)
+				 const struct task_thread *th, const UserX86RegsEntry *r)
 {
 	struct flock fl;
 	LockWaitEntry *w;
@@ -62,7 +62,7 @@ static LockWaitEntry *range_wait(struct dump_ctx *ctx, const struct pstree_item 
 		return NULL;
 	w = wait_new(ctx, r->si == F_SETLKW ? FL_POSIX : FL_OFD, fl.l_type, (int)r->di);
 	w->has_start = w->has_len = 1;
-	w->start = range_base(it, w->fd, fl.l_whence) + fl.l_start;
+	w->start = range_base(th->fdt ? th->fdt : it->fdt, w->fd, fl.l_whence) + fl.l_start;
 	w->len = fl.l_len;
 	return w;
 }
@@ -86,10 +86,10 @@ static bool peek_path(pid_t pid, uint64_t at, char path[4096])
 }
 
 /* open() of a file on which there is a lease that it breaks. */
-static LockWaitEntry *open_wait(struct dump_ctx *ctx, const struct pstree_item *it, int dir,
-				uint64_t at, uint64_t oflags)
+static LockWaitEntry *open_wait(struct dump_ctx *ctx, const struct pstree_item *it, pid_t tid,
+				int dir, uint64_t at, uint64_t oflags)
 {
-	char path[4096], name[4200];
+	char path[4096], name[4224];
 	LockWaitEntry *w;
 	struct stat st;
 
@@ -100,7 +100,7 @@ static LockWaitEntry *open_wait(struct dump_ctx *ctx, const struct pstree_item *
 	else if (dir == AT_FDCWD)
 		snprintf(name, sizeof(name), "cwd/%s", path);
 	else
-		snprintf(name, sizeof(name), "fd/%d/%s", dir, path);
+		snprintf(name, sizeof(name), "task/%d/fd/%d/%s", tid, dir, path);
 	if (fstatat(it->dump->proc_fd, name, &st, 0) < 0 || !S_ISREG(st.st_mode) ||
 	    !locks_leased(ctx, &st))
 		return NULL;
@@ -110,8 +110,9 @@ static LockWaitEntry *open_wait(struct dump_ctx *ctx, const struct pstree_item *
 }
 
 static LockWaitEntry *thread_wait(struct dump_ctx *ctx, const struct pstree_item *it,
-				  const UserX86RegsEntry *r)
+				  const struct task_thread *th)
 {
+	const UserX86RegsEntry *r = th->core->thread_info->gpregs;
 	unsigned char insn[sizeof(syscall_insn)];
 
 	if (r->ax != SYS_fcntl && r->ax != SYS_flock && r->ax != SYS_open && r->ax != SYS_openat)
@@ -121,15 +122,15 @@ static LockWaitEntry *thread_wait(struct dump_ctx *ctx, const struct pstree_item
 		return NULL;
 	switch (r->ax) {
 	case SYS_fcntl:
-		return range_wait(ctx, it, r);
+		return range_wait(ctx, it, th, r);
 	case SYS_flock:
 		if (r->si & LOCK_NB || !(r->si & (LOCK_SH | LOCK_EX)))
 			return NULL;
 		return wait_new(ctx, FL_FLOCK, r->si & LOCK_SH ? F_RDLCK : F_WRLCK, (int)r->di);
 	case SYS_open:
-		return open_wait(ctx, it, AT_FDCWD, r->di, r->si);
+		return open_wait(ctx, it, th->tid, AT_FDCWD, r->di, r->si);
 	default:
-		return open_wait(ctx, it, (int)r->di, r->si, r->dx);
+		return open_wait(ctx, it, th->tid, (int)r->di, r->si, r->dx);
 	}
 }
 
@@ -148,6 +149,6 @@ void locks_waits(struct dump_ctx *ctx)
 
 			if (core && core->thread_core && core->thread_info)
 				core->thread_core->lock_wait =
-					thread_wait(ctx, it, core->thread_info->gpregs);
+					thread_wait(ctx, it, &it->threads[i]);
 		}
 }

@@ -64,13 +64,13 @@ static const char *name_of(struct dump_ctx *ctx, const struct fd_info *fi)
 /* verify: what the caller has brought is what it is. */
 static bool brought(const struct dump_ctx *ctx, const struct fd_info *fi)
 {
-	const struct pstree_item *it;
 	const struct fdinfo_list_entry *fle;
+	const struct filedesc *fdt;
 
-	it = ctx->opts->like ? pstree_find(ctx->opts->like, fi->task->pid) : NULL;
-	if (!it || !it->fdt || fi->fd < 0)
+	fdt = ctx->opts->like ? pstree_table(ctx->opts->like, fi->task->pid) : NULL;
+	if (!fdt || fi->fd < 0)
 		return false;
-	list_for_each(fle, &it->fdt->fles, in_table)
+	list_for_each(fle, &fdt->fles, in_table)
 		if (fle->fd == fi->fd)
 			return fle->desc->outside;
 	return false;

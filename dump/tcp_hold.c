@@ -162,9 +162,14 @@ static void note_holders(struct dump_ctx *ctx, struct dump_tcp *t)
 	for (size_t i = 0; i < t->n; i++)
 		list_for_each(fle, &t->socks[i].d->fles, of_desc)
 			idmap_put(&tables, fle->fdt->id, fle->fdt);
-	list_for_each(it, &ctx->tree->items, list)
-		if (item_alive(it) && it->fdt && idmap_get(&tables, it->fdt->id))
+	list_for_each(it, &ctx->tree->items, list) {
+		bool has = it->fdt && idmap_get(&tables, it->fdt->id);
+
+		for (size_t i = 0; i < it->nr_threads && !has; i++)
+			has = it->threads[i].fdt && idmap_get(&tables, it->threads[i].fdt->id);
+		if (item_alive(it) && has)
 			arena_push(ctx->arena, t->hold.items, t->hold.n) = it;
+	}
 	idmap_free(&tables);
 }
 

@@ -211,3 +211,32 @@ int arch_unmap_code(pid_t tid, unsigned long start, unsigned long end)
 	ret = ptrace_get_regs(tid, &regs);
 	return ret < 0 ? ret : (int)(long)regs.rax;
 }
+
+/**
+ * arch_clone_thread - clone3(2) of a thread that runs a function on its own stack
+ * @args: with CLONE_VM, stack and stack_size
+ * @fn: the function; never returns
+ * @arg: its argument
+ *
+ * Return: its id, or -errno.
+ */
+pid_t arch_clone_thread(const struct clone_args *args, void (*fn)(void *arg), void *arg)
+{
+	long ret;
+
+	/* The child has all registers but rax and rsp; rcx and r11 are the kernel's. */
+	__asm__ volatile("syscall\n\t"
+			 "test %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "mov %[arg], %%rdi\n\t"
+			 "mov %[fn], %%rax\n\t"
+			 "xor %%ebp, %%ebp\n\t"
+			 "call *%%rax\n\t"
+			 "hlt\n"
+			 "1:"
+			 : "=a"(ret)
+			 : "0"((long)SYS_clone3), "D"(args),
+			   "S"(sizeof(*args)), [fn] "r"(fn), [arg] "r"(arg)
+			 : "rcx", "r11", "memory");
+	return (pid_t)ret;
+}

@@ -70,10 +70,15 @@ struct restore_task {
 	size_t nr_uffd_vmas;
 	int seccomp_shared; /* how many of the oldest filters all threads share */
 	int *fds; /* shared: descriptor numbers by vma, then the executable's; set by the task */
+	struct filedesc *born_in; /* the table that it shares with its midwife by birth, or NULL */
+	struct early_thread
+		*early; /* restore/early.c's own: threads that are there before memory */
+	size_t nr_early;
 	int service_fd_base; /* first number above all of the task's own descriptors */
 };
 
 struct cow_range;
+struct early_thread;
 struct restore_net;
 struct outside;
 

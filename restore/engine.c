@@ -196,6 +196,20 @@ static int engine_loop(struct restore_engine *e)
 	return ret;
 }
 
+/**
+ * engine_left - the calling task does nothing to a table any more
+ * @ctx: the run
+ * @fdt: the table, which somebody else restores: it has it, or has left it
+ */
+void engine_left(struct restore_ctx *ctx, const struct filedesc *fdt)
+{
+	struct restore_engine *e = ctx->engine;
+
+	atomic_fetch_add(&e->shared->here[fdt->engine->index], 1);
+	e->wake |= table_bit(fdt->engine);
+	engine_wake(e);
+}
+
 /*
  * A task that shares its table waits for the one that restores it, which
  * begins when all of them wait: what one of them has open would be in the way,
@@ -203,11 +217,8 @@ static int engine_loop(struct restore_engine *e)
  */
 static int wait_for_table(struct restore_engine *e, const struct engine_table *t, bool owner)
 {
-	if (!owner) {
-		atomic_fetch_add(&e->shared->here[t->index], 1);
-		e->wake |= table_bit(t);
-		engine_wake(e);
-	}
+	if (!owner)
+		engine_left(e->ctx, t->fdt);
 	for (;;) {
 		unsigned seen = atomic_load(&e->ctx->shared->files);
 

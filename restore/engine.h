@@ -30,6 +30,7 @@ size_t engine_count(const struct restore_ctx *ctx);
 void engine_service(struct restore_ctx *ctx, int *fd);
 int engine_services_up(struct restore_ctx *ctx);
 int engine_run(struct restore_ctx *ctx, struct pstree_item *me);
+void engine_left(struct restore_ctx *ctx, const struct filedesc *fdt);
 int engine_open_now(struct restore_ctx *ctx, struct file_desc *d);
 int engine_aside(const struct pstree_item *me, int fd);
 void engine_finish(struct restore_ctx *ctx, struct pstree_item *me);
@@ -47,6 +48,8 @@ struct pstree_item *engine_here(const struct pstree *t);
 struct pstree_item *engine_master(const struct file_desc *d);
 bool file_stage_reached(struct file_desc *d, enum fle_stage stage);
 int file_fd(const struct file_desc *d);
+int table_pidfd(const struct filedesc *fdt);
+int table_fetch(const struct filedesc *fdt, int fd);
 void engine_progress(struct pstree *t);
 
 #endif

@@ -9,12 +9,19 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "lib/fdpass.h"
 #include "model/pstree.h"
+
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL /* Linux 6.9 */
+#endif
 
 /* Numbers beside the planned ones: for the tool and for what types open meanwhile. */
 #define SPARE_NUMBERS 48
@@ -321,4 +328,35 @@ int engine_close_rest(struct restore_ctx *ctx, struct pstree_item *me, const int
 	close_range(from, UINT_MAX, 0);
 	free(stay);
 	return 0;
+}
+
+/**
+ * table_pidfd - by which the tool fetches the descriptors of a table
+ * @fdt: the table, of tasks that are there
+ *
+ * Return: a pidfd, of a thread if only threads have it; or -errno.
+ */
+int table_pidfd(const struct filedesc *fdt)
+{
+	int fd = (int)syscall(SYS_pidfd_open, filedesc_pid(fdt), fdt->tid ? PIDFD_THREAD : 0);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/**
+ * table_fetch - the tool's own copy of a descriptor of a task or a thread
+ * @fdt: the table, of tasks that are there
+ * @fd: the number
+ *
+ * Return: a descriptor or -errno.
+ */
+int table_fetch(const struct filedesc *fdt, int fd)
+{
+	cleanup_close int pidfd = table_pidfd(fdt);
+	int got;
+
+	if (pidfd < 0)
+		return pidfd;
+	got = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	return got < 0 ? -errno : got;
 }

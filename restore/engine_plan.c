@@ -19,7 +19,7 @@ static int max_fd(const struct filedesc *fdt)
 	return container_of(fdt->fles.prev, struct fdinfo_list_entry, in_table)->fd;
 }
 
-/* The first living user of a table owns it. */
+/* The first user of a table owns it. */
 static void plan_tables(struct restore_engine *e)
 {
 	struct pstree *t = e->ctx->tree;
@@ -29,7 +29,8 @@ static void plan_tables(struct restore_engine *e)
 	list_for_each(it, &t->items, list) {
 		struct engine_table *et = &e->tables[e->nr_tables];
 
-		if (!it->fdt || !item_alive(it))
+		/* Dead tasks have none; a helper may stand in for threads. */
+		if (!it->fdt)
 			continue;
 		if (it->fdt->engine) {
 			it->fdt->engine->sharers++;
@@ -41,6 +42,10 @@ static void plan_tables(struct restore_engine *e)
 		it->fdt->owner = it;
 		it->fdt->engine = et;
 	}
+	/* Whoever is born into a table and leaves it is waited for, too. */
+	list_for_each(it, &t->items, list)
+		if (it->restore && it->restore->born_in && it->restore->born_in != it->fdt)
+			it->restore->born_in->engine->sharers++;
 }
 
 /* Tables that no living task has are not restored: their fles go. */

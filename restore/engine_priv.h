@@ -15,10 +15,10 @@ struct engine_table {
 	size_t index;
 	struct fdinfo_list_entry **fle; /* ascending descriptor */
 	size_t n;
-	int base;                       /* the first number above all of them */
-	bool receives;                  /* has slaves of masters elsewhere */
-	size_t sharers;                 /* tasks that have this table beside its owner */
-	int rx, tx;                     /* the inbox; -1 if it does not receive */
+	int base;       /* the first number above all of them */
+	bool receives;  /* has slaves of masters elsewhere */
+	size_t sharers; /* tasks that have this table beside its owner, or had it at birth */
+	int rx, tx;     /* the inbox; -1 if it does not receive */
 	struct fdinfo_list_entry **out; /* to be sent there from this process */
 	size_t n_out, sent;
 };

@@ -123,16 +123,16 @@ static void graph_line(struct restore_engine *e, const struct fdinfo_list_entry 
 	struct file_desc *dep = awaited(e, fle->desc, &want);
 	char on[160] = "", self[80];
 
-	snprintf(self, sizeof(self), "pid %d fd %d%s: %s %#x", fle->fdt->owner->pid, fle->fd,
+	snprintf(self, sizeof(self), "pid %d fd %d%s: %s %#x", filedesc_pid(fle->fdt), fle->fd,
 		 fle->fake ? " (helper)" : "", type, fle->desc->id);
 	if (fle != m)
 		fail(e->ctx->report, "file-waits", err, "%s waits for pid %d fd %d to open it",
-		     self, m->fdt->owner->pid, m->fd);
+		     self, filedesc_pid(m->fdt), m->fd);
 	if (fle != m)
 		return;
 	if (dep)
 		snprintf(on, sizeof(on), ", waits for pid %d fd %d: %s %#x to be %s",
-			 file_master(dep)->fdt->owner->pid, file_master(dep)->fd,
+			 filedesc_pid(file_master(dep)->fdt), file_master(dep)->fd,
 			 file_types[dep->kind].name, dep->id, stage_word(want));
 	fail(e->ctx->report, "file-waits", err, "%s is %s%s", self,
 	     stage == FLE_OPEN ? "open but not restored" : "not open", on);

@@ -62,7 +62,7 @@ static int pick_word(struct restore_ctx *ctx, const struct filedesc *fdt, const 
 	*out = (struct picked){ .fle = fle_find(fdt, (int)nr, NULL) };
 	if (!out->fle)
 		return fail(ctx->report, "files-only", ENOENT,
-			    "the image has no descriptor %lu of pid %d", nr, ctx->tree->root->pid);
+			    "the image has no descriptor %lu of pid %d", nr, filedesc_pid(fdt));
 	if (eq) {
 		out->name = word;
 		out->name_len = (size_t)(eq - word);
@@ -137,10 +137,39 @@ static void drop_tasks(struct pstree *t, struct pstree_item *keep)
 	t->nr_items = 1;
 }
 
+/* @pid may be that of a thread; 0 is the root. */
+static struct pstree_item *find_task(const struct pstree *t, pid_t pid)
+{
+	struct pstree_item *task = pid ? pstree_find(t, pid) : t->root, *it;
+
+	if (task)
+		return task;
+	list_for_each(it, &t->items, list)
+		for (size_t i = 1; item_alive(it) && i < it->nr_threads; i++)
+			if (it->threads[i].tid == pid)
+				return it;
+	return NULL;
+}
+
+/* One table is left: that of the process, or of the thread that was asked for. */
+static void drop_threads(struct pstree_item *it, pid_t tid)
+{
+	for (size_t i = 1; i < it->nr_threads; i++) {
+		struct filedesc *fdt = it->threads[i].fdt;
+
+		if (fdt && it->threads[i].tid == tid) {
+			it->fdt = fdt;
+			fdt->thread_of = NULL;
+			fdt->tid = 0;
+		}
+		it->threads[i].fdt = NULL;
+	}
+}
+
 /**
  * files_pick - leave nothing in the tree but what was asked for
  * @ctx: the run; the tree is loaded, not planned
- * @pid: the task, as of the image; 0 is the root
+ * @pid: the task, as of the image, or a thread of it; 0 is the root
  * @list: [NAME=]NUMBER with commas between, or listeners, sockets, all;
  * NULL is sockets
  * @out: gets what was picked, in the order of the list, of the run's arena
@@ -151,13 +180,14 @@ static void drop_tasks(struct pstree *t, struct pstree_item *keep)
 int files_pick(struct restore_ctx *ctx, pid_t pid, const char *list, struct picked **out, size_t *n)
 {
 	struct pstree *t = ctx->tree;
-	struct pstree_item *it = pid ? pstree_find(t, pid) : t->root;
+	struct pstree_item *it = find_task(t, pid);
 	int ret;
 
 	if (!it || !item_alive(it) || !it->fdt)
 		return fail(ctx->report, "files-only", ESRCH, "the image has no living process %d",
 			    pid);
 	drop_tasks(t, it);
+	drop_threads(it, pid);
 	*n = 0;
 	*out = NULL;
 	ret = pick_all(ctx, it->fdt, list ? list : "sockets", out, n);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "restore/early.h"
 #include "restore/fork.h"
 
 /* A zombie that holds the pid may still be on its way to its parent: up to 2 s. */
@@ -123,9 +124,10 @@ static int fork_adopted(struct restore_ctx *ctx, struct pstree_item *it)
 	return st ? -ECANCELED : 0;
 }
 
-static int fork_child(struct restore_ctx *ctx, struct pstree_item *me, struct pstree_item *it)
+static int fork_child(struct restore_ctx *ctx, struct pstree_item *me, void *arg)
 {
-	uint64_t flags = it->fdt && it->fdt == me->fdt ? CLONE_FILES : 0;
+	struct pstree_item *it = arg;
+	uint64_t flags = it->restore->born_in ? CLONE_FILES : 0;
 	pid_t pid;
 
 	if (it->ids && me->ids && it->ids->fs_id == me->ids->fs_id)
@@ -158,7 +160,9 @@ int restore_fork_children(struct restore_ctx *ctx, struct pstree_item *me, enum 
 
 		if (it->restore->midwife != me || it->restore->birth != birth)
 			continue;
-		ret = birth == BIRTH_ADOPT ? fork_adopted(ctx, it) : fork_child(ctx, me, it);
+		ret = birth == BIRTH_ADOPT
+			      ? fork_adopted(ctx, it)
+			      : early_in(ctx, me, it->restore->born_in, fork_child, it);
 		if (ret < 0)
 			return ret;
 	}

@@ -44,20 +44,21 @@ static unsigned long put_inbox(struct remote *r)
 	return at && remote_write(r, at, &in, sizeof(in)) < 0 ? 0 : at;
 }
 
-static int send_to(struct restore_ctx *ctx, const struct pstree_item *it, int sock, int fd)
+static int send_to(struct restore_ctx *ctx, const struct filedesc *fdt, int sock, int fd)
 {
-	cleanup_close int pidfd = pidfd_open(it->pid, 0);
-	cleanup_close int out = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, sock, 0);
-	int ret = out < 0 ? -errno : fd_send_msg(out, "", 1, &fd, 1, MSG_DONTWAIT);
+	cleanup_close int out = table_fetch(fdt, sock);
+	int ret = out < 0 ? out : fd_send_msg(out, "", 1, &fd, 1, MSG_DONTWAIT);
 
 	return ret < 0 ? fail(ctx->report, "fd-send", -ret, "pid %d: pass a descriptor into it",
-			      it->pid)
+			      filedesc_pid(fdt))
 		       : 0;
 }
 
-/* Puts @fd of the tool at number @at of a stopped task, whatever is there. */
-static int push(struct restore_ctx *ctx, const struct pstree_item *it, int fd, int at, int flags)
+/* Puts @fd of the tool at number @at of a table, whatever is there; its users stand still. */
+static int push(struct restore_ctx *ctx, const struct filedesc *fdt, int fd, int at, int flags)
 {
+	const struct pstree_item *it = fdt->tid ? fdt->thread_of : fdt->owner;
+	pid_t who = filedesc_pid(fdt);
 	struct batch b = { .arena = ctx->arena };
 	struct remote *r = it->restore->remote;
 	unsigned long where, pair;
@@ -68,22 +69,22 @@ static int push(struct restore_ctx *ctx, const struct pstree_item *it, int fd, i
 	pair = remote_alloc(r, sizeof(s), 8);
 	where = put_inbox(r);
 	if (!pair || !where)
-		return fail(ctx->report, "remote-call", ENOMEM, "pid %d: work area", it->pid);
+		return fail(ctx->report, "remote-call", ENOMEM, "pid %d: work area", who);
 	batch_add(&b, "socketpair", SYS_socketpair, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair, 0,
 		  0);
-	ret = batch_run(ctx, r, it->pid, &b);
+	ret = batch_run(ctx, r, who, &b);
 	if (ret >= 0 && remote_read(r, pair, s, sizeof(s)) < 0)
-		ret = fail(ctx->report, "remote-call", EIO, "pid %d: read its sockets", it->pid);
+		ret = fail(ctx->report, "remote-call", EIO, "pid %d: read its sockets", who);
 	if (ret >= 0)
-		ret = send_to(ctx, it, s[0], fd);
+		ret = send_to(ctx, fdt, s[0], fd);
 	if (ret < 0)
 		return ret;
 	b.n = 0;
 	batch_add(&b, "recvmsg", SYS_recvmsg, (unsigned long)s[1], where,
 		  MSG_CMSG_CLOEXEC | MSG_DONTWAIT, 0, 0, 0);
-	ret = batch_run(ctx, r, it->pid, &b);
+	ret = batch_run(ctx, r, who, &b);
 	if (ret >= 0 && remote_read(r, where, &in, sizeof(in)) < 0)
-		ret = fail(ctx->report, "remote-call", EIO, "pid %d: read its message", it->pid);
+		ret = fail(ctx->report, "remote-call", EIO, "pid %d: read its message", who);
 	if (ret < 0)
 		return ret;
 	memcpy(&fd, in.control.room + CMSG_LEN(0), sizeof(fd));
@@ -93,7 +94,7 @@ static int push(struct restore_ctx *ctx, const struct pstree_item *it, int fd, i
 	for (int i = 0; i < 3; i++)
 		batch_add(&b, "close", SYS_close, (unsigned long)(i < 2 ? s[i] : fd), 0, 0, 0, 0,
 			  0);
-	return batch_run(ctx, r, it->pid, &b);
+	return batch_run(ctx, r, who, &b);
 }
 
 /**
@@ -113,7 +114,7 @@ int late_plant(struct file_desc *d, int fd)
 
 	list_for_each(fle, &d->fles, of_desc)
 		if (!ret && !fle->fake)
-			ret = push(ctx, fle->fdt->owner, fd, fle->fd,
+			ret = push(ctx, fle->fdt, fd, fle->fd,
 				   fle->fdflags & FD_CLOEXEC ? O_CLOEXEC : 0);
 	return ret;
 }
@@ -141,16 +142,9 @@ int late_copy(const struct file_desc *d)
 {
 	const struct fdinfo_list_entry *fle;
 
-	list_for_each(fle, &d->fles, of_desc) {
-		cleanup_close int pidfd = -1;
-		int fd;
-
-		if (fle->fake)
-			continue;
-		pidfd = pidfd_open(fle->fdt->owner->pid, 0);
-		fd = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fle->fd, 0);
-		return fd < 0 ? -errno : fd;
-	}
+	list_for_each(fle, &d->fles, of_desc)
+		if (!fle->fake)
+			return table_fetch(fle->fdt, fle->fd);
 	return -ENOENT;
 }
 

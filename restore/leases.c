@@ -55,7 +55,7 @@ static int take_lease(struct restore_ctx *ctx, const struct held_lock *k)
 			    "filelocks.img: pid %d fd %d: a lease on what is no regular file",
 			    it->pid, k->e->fd);
 	remote_reset(it->restore->remote);
-	ret = remote_call1(it->restore->remote, it->pid, SYS_fcntl, (unsigned long)k->e->fd,
+	ret = remote_call1(it->restore->remote, k->e->pid, SYS_fcntl, (unsigned long)k->e->fd,
 			   F_SETLEASE, (unsigned long)type_before(k), 0, 0, 0);
 	return ret < 0 ? locks_refused(ctx, k, (int)-ret) : 0;
 }
@@ -67,7 +67,7 @@ static int break_lease(struct restore_ctx *ctx, const struct held_lock *k)
 	cleanup_close int fd = -1;
 	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", k->it->pid, k->e->fd);
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", k->e->pid, k->e->fd);
 	fd = open(path, mode | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0 && errno == EWOULDBLOCK)
 		return 0;
@@ -108,7 +108,7 @@ static int break_files(struct restore_ctx *ctx)
 
 		if (!l->it || !breaking(l->e))
 			continue;
-		snprintf(path, sizeof(path), "/proc/%d/fd/%d", l->it->pid, l->e->fd);
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", l->e->pid, l->e->fd);
 		if (stat(path, &st) < 0)
 			return fail(ctx->report, "lease-break", errno, "stat %s", path);
 		for (k = 0; k < n; k++)

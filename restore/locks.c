@@ -52,11 +52,8 @@ static int flock_op(const FileLockEntry *e)
  */
 int locks_fetch(struct restore_ctx *ctx, const struct held_lock *k)
 {
-	cleanup_close int pidfd = (int)syscall(SYS_pidfd_open, k->it->pid, 0);
-	int fd = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, k->e->fd, 0);
-
 	(void)ctx;
-	return fd < 0 ? -errno : fd;
+	return table_fetch(held_lock_table(k), k->e->fd);
 }
 
 /* Files that the users of a table have open to map them. */
@@ -125,7 +122,8 @@ void locks_take(struct restore_ctx *ctx, struct pstree_item *me)
 	for (size_t i = 0; i < ctx->tree->nr_locks; i++) {
 		const struct held_lock *k = &ctx->tree->locks[i];
 
-		if (k->it != me || is_lease(k))
+		/* A thread that has a table of its own takes them itself, by remote calls. */
+		if (k->it != me || k->tid || is_lease(k))
 			continue;
 		if (k->e->flag == FL_POSIX && !known)
 			note_mapped(ctx, me->fdt, &m);
@@ -172,7 +170,7 @@ static int take_some(struct restore_ctx *ctx, const struct held_lock *k,
 	}
 	ret = at ? remote_write(r, at, ranges, n * sizeof(*ranges)) : -ENOMEM;
 	if (!ret)
-		ret = remote_run(r, k->it->pid, calls, n, REMOTE_STOP_ON_ERROR);
+		ret = remote_run(r, k->tid ? k->tid : k->it->pid, calls, n, REMOTE_STOP_ON_ERROR);
 	if (ret < 0)
 		return fail(ctx->report, "remote-call", -ret, "pid %d: take its locks", k->it->pid);
 	for (size_t i = 0; i < n; i++)
@@ -206,7 +204,8 @@ int restore_locks(struct restore_ctx *ctx)
 		size_t n = 0;
 		int ret;
 
-		while (stop < end && stop->it == k->it && is_left(ctx, stop, first))
+		while (stop < end && stop->it == k->it && stop->tid == k->tid &&
+		       is_left(ctx, stop, first))
 			stop++;
 		if (stop == k) {
 			k++;

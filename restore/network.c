@@ -11,6 +11,7 @@
  * them is closed, so that the peers hear nothing. A table of our own goes then,
  * that of the dump stays. After the commit the guardian does what is left.
  */
+#include "restore/engine.h"
 #include "restore/network.h"
 
 #include <errno.h>
@@ -154,7 +155,7 @@ void network_unlock(struct restore_ctx *ctx)
 
 /* The process whose descriptors are fetched: that of the last one, mostly. */
 struct source {
-	pid_t pid;
+	const struct filedesc *fdt;
 	int pidfd;
 };
 
@@ -175,10 +176,10 @@ static int fetch(struct source *s, const struct file_desc *d)
 	list_for_each(fle, &d->fles, of_desc) {
 		if (fle->fake)
 			continue;
-		if (s->pidfd < 0 || s->pid != fle->fdt->owner->pid) {
+		if (s->pidfd < 0 || s->fdt != fle->fdt) {
 			source_close(s);
-			s->pid = fle->fdt->owner->pid;
-			s->pidfd = pidfd_open(s->pid, 0);
+			s->fdt = fle->fdt;
+			s->pidfd = table_pidfd(s->fdt);
 		}
 		return s->pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, s->pidfd, fle->fd, 0);
 	}

@@ -207,12 +207,12 @@ static int inherit(struct restore_ctx *ctx, const struct restore_inherit *i)
 
 static struct fdinfo_list_entry *find_fle(struct pstree *t, pid_t pid, int fd)
 {
-	struct pstree_item *it = pstree_find(t, pid);
+	const struct filedesc *fdt = pstree_table(t, pid);
 	struct fdinfo_list_entry *fle;
 
-	if (!it || !it->fdt)
+	if (!fdt)
 		return NULL;
-	list_for_each(fle, &it->fdt->fles, in_table)
+	list_for_each(fle, &fdt->fles, in_table)
 		if (fle->fd == fd)
 			return fle;
 	return NULL;

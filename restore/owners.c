@@ -29,16 +29,11 @@ static const FownEntry *fown_of(const struct file_desc *d)
 static int fetch(const struct file_desc *d)
 {
 	const struct fdinfo_list_entry *fle;
-	cleanup_close int pidfd = -1;
 
-	list_for_each(fle, &d->fles, of_desc) {
-		if (fle->fake)
-			continue;
-		pidfd = (int)syscall(SYS_pidfd_open, fle->fdt->owner->pid, 0);
-		return pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fle->fd, 0);
-	}
-	errno = ENOENT;
-	return -1;
+	list_for_each(fle, &d->fles, of_desc)
+		if (!fle->fake)
+			return table_fetch(fle->fdt, fle->fd);
+	return -ENOENT;
 }
 
 static int set_missing(struct file_desc *d, const FownEntry *fown)
@@ -47,7 +42,7 @@ static int set_missing(struct file_desc *d, const FownEntry *fown)
 	struct f_owner_ex now = { 0 };
 
 	if (fd < 0)
-		return errno == ENOENT ? 0 : file_fail(d, errno, "pidfd_getfd()");
+		return fd == -ENOENT ? 0 : file_fail(d, -fd, "pidfd_getfd()");
 	if (fcntl(fd, F_GETOWN_EX, &now) == 0 && (uint32_t)now.type == fown->pid_type &&
 	    now.pid == (pid_t)fown->pid)
 		return 0;

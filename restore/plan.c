@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "restore/early.h"
 #include "restore/engine.h"
 
 static void plan_item(struct restore_ctx *ctx, struct pstree_item *it)
@@ -137,23 +138,6 @@ static int plan_births(struct restore_ctx *ctx)
 	return ret;
 }
 
-/* A table is shared by birth only: the parent must have it too. The engine has named owners. */
-static int check_tables(struct restore_ctx *ctx)
-{
-	struct pstree_item *it;
-	int ret = 0;
-
-	list_for_each(it, &ctx->tree->items, list)
-		if (item_alive(it) && it->fdt && it->fdt->owner && it->fdt->owner != it &&
-		    (it->restore->birth == BIRTH_ADOPT || it->parent->fdt != it->fdt))
-			ret = fail(
-				ctx->report, "files-shared", 0,
-				"pid %d shares its table of descriptors with pid %d but not with "
-				"its parent %d: such sharing cannot be rebuilt",
-				it->pid, it->fdt->owner->pid, it->parent->pid);
-	return ret;
-}
-
 /*
  * Who forks the helper for @it's group: somebody in the session, so that the
  * helper is born there. One that leads the session itself is forked from
@@ -230,18 +214,19 @@ int restore_plan(struct restore_ctx *ctx)
 	size_t n = 0;
 	int ret;
 
+	ret = early_plan(ctx);
 	list_for_each(it, &ctx->tree->items, list)
 		plan_item(ctx, it);
 	if (ctx->opts->shell_job)
 		adopt_outside_ids(ctx);
 	/* All obstacles, not the first one. */
-	ret = plan_groups(ctx);
+	ret = plan_groups(ctx) ?: ret;
 	ret = plan_births(ctx) ?: ret;
+	ret = early_births(ctx) ?: ret;
 	list_for_each(it, &ctx->tree->items, list) {
 		it->restore->index = n++;
 		if (item_alive(it))
 			ret = plan_area(ctx, it) ?: ret;
 	}
-	ret = engine_plan(ctx) ?: ret;
-	return check_tables(ctx) ?: ret;
+	return engine_plan(ctx) ?: ret;
 }

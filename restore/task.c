@@ -21,6 +21,7 @@
 
 #include "base/fd.h"
 #include "restore/cow.h"
+#include "restore/early.h"
 #include "restore/engine.h"
 #include "restore/fork.h"
 #include "restore/locks.h"
@@ -71,7 +72,9 @@ static int be_born(struct restore_ctx *ctx, struct pstree_item *me)
 
 	if (me->restore->subreaper && prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return fail(ctx->report, "subreaper", errno, "pid %d: become a subreaper", me->pid);
-	ret = restore_fork_children(ctx, me, BIRTH_BEFORE);
+	ret = early_threads(ctx, me);
+	if (ret >= 0)
+		ret = restore_fork_children(ctx, me, BIRTH_BEFORE);
 	if (ret < 0)
 		return ret;
 	if (me->sid == me->pid && setsid() < 0)
@@ -352,6 +355,19 @@ static int restore_files(struct restore_ctx *ctx, struct pstree_item *me)
 	return ret;
 }
 
+/* For threads that have a table without a process. */
+static int restore_for_threads(struct restore_ctx *ctx, struct pstree_item *me)
+{
+	int ret = engine_run(ctx, me);
+
+	if (ret < 0)
+		return ret;
+	restore_set_phase(ctx, me, RST_MAPPED);
+	ret = close_rest(ctx, me);
+	restore_set_phase(ctx, me, RST_FILES);
+	return ret;
+}
+
 static int restore_alive(struct restore_ctx *ctx, struct pstree_item *me)
 {
 	/* While /proc is still where we know it. */
@@ -407,6 +423,8 @@ void restore_task_run(struct restore_ctx *ctx, struct pstree_item *me)
 	ret = cow_born(ctx, me);
 	if (ret >= 0)
 		ret = be_born(ctx, me);
+	if (ret >= 0 && !item_alive(me) && me->fdt)
+		ret = restore_for_threads(ctx, me);
 	if (ret >= 0 && !item_alive(me))
 		die_as_saved(ctx, me);
 	if (ret >= 0)

@@ -23,7 +23,10 @@
 #include "restore/seccomp.h"
 #include "restore/timers.h"
 
-/* CLONE_PTRACE: the thread is born traced by us and stops before its first instruction. */
+/*
+ * Those with tables of their own are there: see early.c.
+ * CLONE_PTRACE: the thread is born traced by us and stops before its first instruction.
+ */
 static int make_threads(struct restore_ctx *ctx, struct pstree_item *it)
 {
 	struct batch b = { .arena = ctx->arena };
@@ -44,6 +47,8 @@ static int make_threads(struct restore_ctx *ctx, struct pstree_item *it)
 		};
 		unsigned long at;
 
+		if (it->threads[i].fdt)
+			continue;
 		ret = batch_room(ctx, r, it->pid, &b, sizeof(tid) + sizeof(args));
 		if (ret < 0)
 			return ret;
@@ -56,6 +61,8 @@ static int make_threads(struct restore_ctx *ctx, struct pstree_item *it)
 	}
 	ret = batch_run(ctx, r, it->pid, &b);
 	for (size_t i = 1; i < it->nr_threads && ret >= 0; i++) {
+		if (it->threads[i].fdt)
+			continue;
 		ret = ptrace_wait_stop(it->threads[i].tid, restore_left_ms(ctx), &stop);
 		if (ret >= 0)
 			ret = remote_attach_thread(r, it->threads[i].tid);

@@ -14,6 +14,22 @@
 #include "restore/attrs.h"
 #include "restore/network.h"
 
+/* One that was made before the task was parked: see early.c. */
+static int seize_thread(struct restore_ctx *ctx, struct pstree_item *it, pid_t tid)
+{
+	unsigned long options = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD;
+	struct ptrace_stop stop;
+	int ret = ptrace_seize(tid, options | PTRACE_O_SUSPEND_SECCOMP);
+
+	if (ret == -EPERM)
+		ret = ptrace_seize(tid, options);
+	if (ret >= 0)
+		ret = ptrace_interrupt_wait(tid, restore_left_ms(ctx), &stop);
+	if (ret >= 0)
+		ret = remote_attach_thread(it->restore->remote, tid);
+	return ret < 0 ? fail(ctx->report, "trace", -ret, "thread %d: trace it", tid) : 0;
+}
+
 static int seize_task(struct restore_ctx *ctx, struct pstree_item *it)
 {
 	unsigned long options = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD;
@@ -33,7 +49,10 @@ static int seize_task(struct restore_ctx *ctx, struct pstree_item *it)
 	if (ret < 0)
 		return fail(ctx->report, "trace", -ret, "pid %d: trace it", it->pid);
 	remote_set_limit(rt->remote, restore_left_ms(ctx));
-	return 0;
+	for (size_t i = 1; i < it->nr_threads && ret >= 0; i++)
+		if (it->threads[i].fdt)
+			ret = seize_thread(ctx, it, it->threads[i].tid);
+	return ret;
 }
 
 /**

@@ -64,7 +64,7 @@ int transport_open(struct restore_engine *e)
 			continue;
 		if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, sk) < 0)
 			return fail(e->ctx->report, "fd-inbox", errno, "make the inbox of pid %d",
-				    t->fdt->owner->pid);
+				    filedesc_pid(t->fdt));
 		raise_fd(&sk[0], top);
 		raise_fd(&sk[1], top);
 		t->rx = sk[0];
@@ -120,7 +120,7 @@ static int send_some(struct restore_engine *e, struct engine_table *t)
 		return -EAGAIN;
 	if (ret)
 		return fail(e->ctx->report, "fd-send", -ret, "pid %d: send %u files to pid %d",
-			    e->me->pid, m.n, t->fdt->owner->pid);
+			    e->me->pid, m.n, filedesc_pid(t->fdt));
 	t->sent += m.n;
 	e->wake |= table_bit(t);
 	return 0;

@@ -2,12 +2,13 @@
 
 As a program (puppet.py NAME) it takes lines of Python from the FIFO cmd.NAME and writes what each gives to res.NAME. As
 a module it gives tests the class Puppet, and looks at locks from outside."""
-import ctypes, errno, fcntl, mmap, os, select, signal, socket, struct, sys, threading, time
+import ctypes, errno, fcntl, mmap, os, queue, resource, select, signal, socket, struct, sys, threading, time
 
 SETLK, SETLKW, GETLK, OFD_GETLK, OFD_SETLK, OFD_SETLKW = 6, 7, 5, 36, 37, 38
 SETLEASE, GETLEASE, SETSIG, SETOWN_EX, GETOWN_EX = 1024, 1025, 10, 15, 16
 R, W, U = fcntl.F_RDLCK, fcntl.F_WRLCK, fcntl.F_UNLCK
 libc = ctypes.CDLL(None, use_errno=True)
+held = ctypes.PyDLL(None)  # keeps the interpreter's lock: for clone(2), whose child has no other thread to release it
 
 
 def lock(fd, type, start=0, length=0, cmd=SETLK):
@@ -112,7 +113,7 @@ def serve(name):
 def child(name, flags=0):
     """Another puppet below this one; with flags by clone(2)."""
     os.mkfifo("cmd." + name)
-    pid = libc.syscall(56, flags | signal.SIGCHLD, 0, 0, 0, 0) if flags else os.fork()
+    pid = held.syscall(56, flags | signal.SIGCHLD, 0, 0, 0, 0) if flags else os.fork()
     if not pid:
         serve(name)
     return pid
@@ -125,6 +126,44 @@ def bg(key, code):
     """Something that blocks, in a thread of its own."""
     background[key] = "blocked"
     threading.Thread(target=lambda: background.__setitem__(key, eval(code, globals())), daemon=True).start()
+
+
+workers = {}
+
+
+def worker(name):
+    """A thread that does what on() asks for. Gives its id."""
+    todo, done = queue.Queue(), queue.Queue()
+    workers[name] = todo, done
+
+    def run():
+        done.put(threading.get_native_id())
+        while True:
+            code = todo.get()
+            if code is None:
+                return done.put(None)
+            try:
+                try:
+                    got = eval(code, globals())
+                except SyntaxError:
+                    got = exec(code, globals())
+            except Exception as e:
+                got = "%s: %s" % (type(e).__name__, e)
+            done.put(got)
+    threading.Thread(target=run, daemon=True).start()
+    return done.get()
+
+
+def on(name, code):
+    """What an expression gives in that thread; None ends it."""
+    workers[name][0].put(code)
+    return workers[name][1].get()
+
+
+def apart():
+    """The calling thread leaves the table of its process."""
+    if libc.unshare(0x400):
+        raise OSError(ctypes.get_errno(), "unshare(CLONE_FILES)")
 
 
 def send_fd(sock, fd):

@@ -20,6 +20,7 @@
 #define IMAGE_MAGIC_OURS 0x314c5243u /* "CRL1" */
 #define IMAGE_VERSION 2              /* InventoryEntry.img_version of the v1.1 layout */
 #define IMAGE_MSG_MAX (64u << 20)    /* bytes of one message; a million mappings fit */
+#define IMAGE_VERSION_THREADS 3      /* threads have tables of descriptors of their own */
 #define IMAGE_CHUNK (256u << 10)
 
 struct image_dir {

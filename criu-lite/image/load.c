@@ -224,6 +224,10 @@ static int load_tasks(struct loader *l)
 		if (ret)
 			break;
 	}
+	/* Tables of processes come first: a thread may share that of another process. */
+	list_for_each(it, &l->t->items, list)
+		if (!ret && item_alive(it))
+			ret = load_thread_tables(l, it);
 	return ret;
 }
 

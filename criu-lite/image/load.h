@@ -33,8 +33,9 @@ int load_core(struct loader *l, struct task_thread *th, bool leader);
 int check_core(struct loader *l, const struct task_thread *th, bool leader);
 int load_files(struct loader *l);                         /* files.img */
 int load_table(struct loader *l, struct pstree_item *it); /* fdinfo-<files_id>.img, once */
-int load_mm(struct loader *l, struct pstree_item *it);    /* mm-, pagemap-<pid>.img */
-int load_locks(struct loader *l);                         /* filelocks.img */
+int load_thread_tables(struct loader *l, struct pstree_item *it);
+int load_mm(struct loader *l, struct pstree_item *it); /* mm-, pagemap-<pid>.img */
+int load_locks(struct loader *l);                      /* filelocks.img */
 int load_segments(struct loader *l);
 int load_shmems(struct loader *l); /* pagemap-shmem-*.img */
 

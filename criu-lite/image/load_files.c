@@ -162,6 +162,27 @@ static int load_fles(struct loader *l, struct filedesc *fdt)
 	return ret;
 }
 
+/* The table of an id, read when its first user is met. 1: it is a new one. */
+static int find_table(struct loader *l, uint32_t id, struct filedesc **out)
+{
+	struct filedesc *fdt = idmap_get(&l->tables, id);
+	int ret;
+
+	if (fdt) {
+		*out = fdshare(fdt);
+		return 0;
+	}
+	fdt = filedesc_new(&l->t->files, (int)FD_MAX);
+	if (!fdt)
+		return fail(l->report, "image-fd", ENOMEM, "fdinfo-%u.img: table of descriptors",
+			    id);
+	fdt->id = id;
+	idmap_put(&l->tables, id, fdt);
+	*out = fdt;
+	ret = load_fles(l, fdt);
+	return ret ? ret : 1;
+}
+
 /**
  * load_table - the table of a task, made when its first user is met
  * @l: the loader
@@ -171,18 +192,36 @@ static int load_fles(struct loader *l, struct filedesc *fdt)
  */
 int load_table(struct loader *l, struct pstree_item *it)
 {
-	struct filedesc *fdt = idmap_get(&l->tables, it->ids->files_id);
+	int ret = find_table(l, it->ids->files_id, &it->fdt);
 
-	if (fdt) {
-		it->fdt = fdshare(fdt);
-		return 0;
+	if (ret > 0)
+		it->fdt->owner = it;
+	return ret < 0 ? ret : 0;
+}
+
+/**
+ * load_thread_tables - tables that threads have apart from their process
+ * @l: the loader; the tables of all processes are there
+ * @it: the task
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int load_thread_tables(struct loader *l, struct pstree_item *it)
+{
+	for (size_t i = 1; i < it->nr_threads; i++) {
+		struct task_thread *th = &it->threads[i];
+		const ThreadCoreEntry *tc = th->core->thread_core;
+		int ret;
+
+		if (!tc->has_files_id || tc->files_id == it->fdt->id)
+			continue;
+		ret = find_table(l, tc->files_id, &th->fdt);
+		if (ret < 0)
+			return ret;
+		if (ret > 0) {
+			th->fdt->thread_of = it;
+			th->fdt->tid = th->tid;
+		}
 	}
-	fdt = filedesc_new(&l->t->files, (int)FD_MAX);
-	if (!fdt)
-		return fail(l->report, "image-fd", ENOMEM, "pid %d: table of descriptors", it->pid);
-	fdt->id = it->ids->files_id;
-	fdt->owner = it;
-	idmap_put(&l->tables, fdt->id, fdt);
-	it->fdt = fdt;
-	return load_fles(l, fdt);
+	return 0;
 }

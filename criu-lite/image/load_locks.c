@@ -27,6 +27,25 @@ static int check_lock(struct loader *l, const FileLockEntry *e)
 	return 0;
 }
 
+/* A process, or a thread with a table of its own. Returns the table. */
+static const struct filedesc *find_taker(struct loader *l, struct held_lock *k)
+{
+	struct pstree_item *task = pstree_find(l->t, k->e->pid), *it;
+
+	if (task && item_alive(task)) {
+		k->it = task;
+		return task->fdt;
+	}
+	list_for_each(it, &l->t->items, list)
+		for (size_t i = 1; item_alive(it) && i < it->nr_threads; i++)
+			if (it->threads[i].tid == k->e->pid && it->threads[i].fdt) {
+				k->it = it;
+				k->tid = k->e->pid;
+				return it->threads[i].fdt;
+			}
+	return NULL;
+}
+
 /* @hint: the descriptor of the lock before, which stands before this one. */
 static int place_lock(struct loader *l, struct held_lock *k, struct fdinfo_list_entry **hint)
 {
@@ -35,11 +54,12 @@ static int place_lock(struct loader *l, struct held_lock *k, struct fdinfo_list_
 	if (!e->pid && e->has_file_id && e->flag != FL_POSIX) {
 		k->desc = file_desc_find(l->t, e->file_id);
 	} else {
-		k->it = pstree_find(l->t, e->pid);
-		if (k->it && item_alive(k->it) && k->it->fdt) {
-			if (*hint && (*hint)->fdt != k->it->fdt)
+		const struct filedesc *fdt = find_taker(l, k);
+
+		if (fdt) {
+			if (*hint && (*hint)->fdt != fdt)
 				*hint = NULL;
-			*hint = fle_find(k->it->fdt, e->fd, *hint);
+			*hint = fle_find(fdt, e->fd, *hint);
 			k->desc = *hint ? (*hint)->desc : NULL;
 		}
 	}

@@ -59,10 +59,10 @@ int image_inventory(struct image_dir *d, struct arena *a, InventoryEntry **out)
 	if (ret)
 		return ret;
 	inv = (InventoryEntry *)m;
-	if (inv->img_version != IMAGE_VERSION)
+	if (inv->img_version != IMAGE_VERSION && inv->img_version != IMAGE_VERSION_THREADS)
 		return fail(d->report, "image-version", EOPNOTSUPP,
-			    "inventory.img: version %u of the images, only %d is known",
-			    inv->img_version, IMAGE_VERSION);
+			    "inventory.img: version %u of the images, only %d and %d are known",
+			    inv->img_version, IMAGE_VERSION, IMAGE_VERSION_THREADS);
 	*out = inv;
 	return 0;
 }

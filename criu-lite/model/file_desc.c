@@ -131,6 +131,18 @@ struct file_desc *file_desc_new(struct pstree *t, enum file_kind kind, ProtobufC
 	return fp ? desc_make(t, fp, 0, kind, msg) : NULL;
 }
 
+/**
+ * filedesc_pid - by which id a table is called
+ * @fdt: the table
+ *
+ * Return: the pid of its owner, or the id of a thread if only threads have it;
+ * 0 if nobody does.
+ */
+pid_t filedesc_pid(const struct filedesc *fdt)
+{
+	return fdt->tid ? fdt->tid : fdt->owner ? fdt->owner->pid : 0;
+}
+
 static int64_t owner_pid(const struct fdinfo_list_entry *fle)
 {
 	return fle->fdt->owner ? fle->fdt->owner->pid : INT64_MAX;
@@ -367,8 +379,7 @@ int file_fail_at(const struct file_desc *d, const char *file, int line, int err,
 		const struct fdinfo_list_entry *m =
 			list_first(&d->fles, struct fdinfo_list_entry, of_desc);
 
-		snprintf(who, sizeof(who), "pid %d fd %d: ", m->fdt->owner ? m->fdt->owner->pid : 0,
-			 m->fd);
+		snprintf(who, sizeof(who), "pid %d fd %d: ", filedesc_pid(m->fdt), m->fd);
 	}
 	snprintf(id, sizeof(id), "file-%s", type);
 	report_fail(d->tree->report, file, line, id, err, "%s%s %#x%s: %s", who, type, d->id, path,

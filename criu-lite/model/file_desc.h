@@ -125,6 +125,7 @@ struct fdinfo_list_entry *fle_new(struct file_desc *d, struct filedesc *fdt, int
 				  uint32_t fdflags);
 struct fdinfo_list_entry *fle_merge(struct file_desc *d, struct filedesc *fdt, int fd,
 				    uint32_t fdflags, struct file *larval);
+pid_t filedesc_pid(const struct filedesc *fdt);
 struct fdinfo_list_entry *fle_find(const struct filedesc *fdt, int fd,
 				   struct fdinfo_list_entry *from);
 void fle_mature(struct fdinfo_list_entry *fle);

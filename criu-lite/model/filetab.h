@@ -63,9 +63,11 @@ struct filedesc {
 	bool fd_advlock;       /* POSIX locks were taken through this table */
 	struct list_head list; /* filetab.tables */
 	struct filetab *tab;
-	struct pstree_item *owner;   /* the task that restores this table: the first user */
-	struct list_head fles;       /* fdinfo_list_entry.in_table, ascending fd */
-	struct engine_table *engine; /* restore only */
+	struct pstree_item *owner;     /* the task that restores this table: the first user */
+	struct pstree_item *thread_of; /* no process has it but a thread of this one; or NULL */
+	pid_t tid;                     /* that thread */
+	struct list_head fles;         /* fdinfo_list_entry.in_table, ascending fd */
+	struct engine_table *engine;   /* restore only */
 };
 
 /* All open file descriptions of a tree, and all tables. */

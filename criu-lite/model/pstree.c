@@ -84,6 +84,41 @@ struct pstree_item *pstree_find(const struct pstree *t, pid_t pid)
 }
 
 /**
+ * item_table_thread - the first thread of a process with a table of its own
+ * @it: the process
+ * @fdt: the table
+ *
+ * Return: the thread, or NULL if no thread has that table apart from its process.
+ */
+struct task_thread *item_table_thread(const struct pstree_item *it, const struct filedesc *fdt)
+{
+	for (size_t i = 0; fdt && i < it->nr_threads; i++)
+		if (it->threads[i].fdt == fdt)
+			return &it->threads[i];
+	return NULL;
+}
+
+/**
+ * pstree_table - the table of descriptors that a process or a thread has
+ * @t: the tree
+ * @id: a pid, or the id of a thread
+ *
+ * Return: the table, or NULL.
+ */
+struct filedesc *pstree_table(const struct pstree *t, pid_t id)
+{
+	const struct pstree_item *task = pstree_find(t, id), *it;
+
+	if (task)
+		return task->fdt;
+	list_for_each(it, &t->items, list)
+		for (size_t i = 1; item_alive(it) && i < it->nr_threads; i++)
+			if (it->threads[i].tid == id)
+				return it->threads[i].fdt ? it->threads[i].fdt : it->fdt;
+	return NULL;
+}
+
+/**
  * pstree_shmem - a shared anonymous object, made when it is first asked for
  * @t: the tree
  * @shmid: its id
@@ -102,6 +137,20 @@ struct shmem *pstree_shmem(struct pstree *t, uint64_t shmid)
 	shm->fd = -1;
 	list_add_tail(&shm->list, &t->shmems);
 	return shm;
+}
+
+/**
+ * held_lock_table - the table that a lock was taken through
+ * @k: the lock, of a task
+ *
+ * Return: the table; its descriptor has the lock.
+ */
+struct filedesc *held_lock_table(const struct held_lock *k)
+{
+	for (size_t i = 0; k->tid && i < k->it->nr_threads; i++)
+		if (k->it->threads[i].tid == k->tid && k->it->threads[i].fdt)
+			return k->it->threads[i].fdt;
+	return k->it->fdt;
 }
 
 static int by_place(const void *a, const void *b)

@@ -112,12 +112,14 @@ struct shmem {
 struct task_thread {
 	pid_t tid;
 	CoreEntry *core;
+	struct filedesc *fdt; /* its own table of descriptors; NULL: it has that of its process */
 };
 
 /* A lock or a lease, and where it is. */
 struct held_lock {
 	FileLockEntry *e;
 	struct pstree_item *it; /* that took it, or has it; NULL for a description in flight */
+	pid_t tid;              /* the thread of @it whose own table has it; 0: the process */
 	struct file_desc *desc;
 };
 
@@ -163,16 +165,25 @@ struct pstree {
 	InventoryEntry *inventory;
 };
 
+struct filedesc *held_lock_table(const struct held_lock *k);
 struct pstree *pstree_new(struct report *report);
 void pstree_free(struct pstree *t);
 struct pstree_item *pstree_add(struct pstree *t, struct pstree_item *parent, pid_t pid);
 struct pstree_item *pstree_find(const struct pstree *t, pid_t pid);
+struct filedesc *pstree_table(const struct pstree *t, pid_t id);
+struct task_thread *item_table_thread(const struct pstree_item *it, const struct filedesc *fdt);
 struct shmem *pstree_shmem(struct pstree *t, uint64_t shmid);
 void pstree_sort_locks(struct pstree *t);
 
 static inline CoreEntry *item_core(const struct pstree_item *it)
 {
 	return it->threads[0].core;
+}
+
+/* Does the process, or a thread of it, have this table? */
+static inline bool item_has_table(const struct pstree_item *it, const struct filedesc *fdt)
+{
+	return it->fdt == fdt || item_table_thread(it, fdt);
 }
 
 static inline bool item_alive(const struct pstree_item *it)

@@ -43,7 +43,8 @@ void state_note(struct state_ctx *s, struct idmap *map, uint64_t key, struct sta
  * @s: the snapshot
  * @fdt: the table
  *
- * Return: the lowest pid of the tasks that share it; 0 if no task has it.
+ * Return: the lowest pid of the tasks that share it, or id of a thread that has
+ * it apart from its process; 0 if no task has it.
  */
 pid_t state_table_first(const struct state_ctx *s, const struct filedesc *fdt)
 {
@@ -91,10 +92,15 @@ void state_files_index(struct state_ctx *s)
 	struct pstree_item *it;
 	struct file_desc *d;
 
-	list_for_each(it, &s->t->items, list)
+	list_for_each(it, &s->t->items, list) {
 		if (item_alive(it) && it->fdt)
 			state_note(s, &s->tables, (uintptr_t)it->fdt,
 				   (struct state_place){ .pid = it->pid });
+		for (size_t i = 0; item_alive(it) && i < it->nr_threads; i++)
+			if (it->threads[i].fdt)
+				state_note(s, &s->tables, (uintptr_t)it->threads[i].fdt,
+					   (struct state_place){ .pid = it->threads[i].tid });
+	}
 	list_for_each(d, &s->t->files.descs, list)
 		index_desc(s, d);
 	list_for_each(it, &s->t->items, list)
@@ -155,7 +161,7 @@ static size_t count_fles(const struct file_desc *d)
 	return n;
 }
 
-static struct json_object *show_fd(struct state_ctx *s, const struct pstree_item *it,
+static struct json_object *show_fd(struct state_ctx *s, pid_t id,
 				   const struct fdinfo_list_entry *fle)
 {
 	const struct file_desc *d = fle->desc;
@@ -167,31 +173,32 @@ static struct json_object *show_fd(struct state_ctx *s, const struct pstree_item
 		state_put(o, "cloexec", json_object_new_boolean(1));
 	if (p && count_fles(d) > 1)
 		state_put(o, "sharing", state_place_name(p));
-	if (!d->outside && (!p || (p->pid == it->pid && p->fd == fle->fd)))
+	if (!d->outside && (!p || (p->pid == id && p->fd == fle->fd)))
 		state_put(o, "file", state_msg(s, d->msg));
 	return o;
 }
 
 /**
- * state_fds - the descriptors of a task
+ * state_fds - the descriptors of a table
  * @s: the snapshot
- * @it: the task, the first of its table
+ * @fdt: the table
+ * @id: the first task or thread that has it
  *
  * A description is told at the first of its descriptors only.
  *
  * Return: an object by number.
  */
-struct json_object *state_fds(struct state_ctx *s, const struct pstree_item *it)
+struct json_object *state_fds(struct state_ctx *s, const struct filedesc *fdt, pid_t id)
 {
 	struct json_object *o = json_object_new_object();
 	const struct fdinfo_list_entry *fle;
 	char key[16];
 
-	list_for_each(fle, &it->fdt->fles, in_table) {
+	list_for_each(fle, &fdt->fles, in_table) {
 		if (fle->fake)
 			continue;
 		snprintf(key, sizeof(key), "%d", fle->fd);
-		state_put(o, key, show_fd(s, it, fle));
+		state_put(o, key, show_fd(s, id, fle));
 	}
 	return o;
 }

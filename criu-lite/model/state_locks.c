@@ -41,7 +41,7 @@ static struct json_object *lock_place(struct state_ctx *s, const struct held_loc
 	const struct state_place *p = idmap_get(&s->descs, k->desc->id);
 
 	if (k->e->flag == FL_POSIX && k->it)
-		return state_fmt("%d/%d", state_table_first(s, k->it->fdt), k->e->fd);
+		return state_fmt("%d/%d", state_table_first(s, held_lock_table(k)), k->e->fd);
 	return p ? state_place_name(p) : state_str("in flight");
 }
 

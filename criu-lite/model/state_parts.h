@@ -56,7 +56,7 @@ bool state_msg_object(const ProtobufCMessage *m, enum state_space *space, uint64
 void state_files_index(struct state_ctx *s);
 const char *state_file_name(struct state_ctx *s, const struct file_desc *d);
 struct json_object *state_place_name(const struct state_place *p);
-struct json_object *state_fds(struct state_ctx *s, const struct pstree_item *it);
+struct json_object *state_fds(struct state_ctx *s, const struct filedesc *fdt, pid_t id);
 struct json_object *state_pipes(struct state_ctx *s);
 pid_t state_table_first(const struct state_ctx *s, const struct filedesc *fdt);
 void state_note(struct state_ctx *s, struct idmap *map, uint64_t key, struct state_place at);

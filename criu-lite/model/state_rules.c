@@ -69,6 +69,7 @@ static const struct state_rule rules[] = {
 	ROW("fh_entry", "file_id", OMIT),
 	ROW("file_perms_entry", "mode", OCT),
 	ROW("sk_opts_entry", "so_filter", HASH),
+	ROW("thread_core_entry", "files_id", OMIT),
 	ROW("creds_entry", "cap_inh", CAPS),
 	ROW("creds_entry", "cap_prm", CAPS),
 	ROW("creds_entry", "cap_eff", CAPS),

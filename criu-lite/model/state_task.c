@@ -277,6 +277,6 @@ struct json_object *state_task(struct state_ctx *s, const struct pstree_item *it
 		state_put(o, "mm", show_mm(s, it->mm));
 	state_put(o, "vmas", state_vmas(s, it));
 	if (it->fdt && state_table_first(s, it->fdt) == it->pid)
-		state_put(o, "fds", state_fds(s, it));
+		state_put(o, "fds", state_fds(s, it->fdt, it->pid));
 	return o;
 }

@@ -99,6 +99,17 @@ static void put_registers(struct state_ctx *s, struct json_object *o, const Core
 #endif
 }
 
+/* A table of its own, told once: by a task or thread of a lower id, or here. */
+static void put_table(struct state_ctx *s, struct json_object *o, const struct task_thread *th)
+{
+	pid_t first = th->fdt ? state_table_first(s, th->fdt) : 0;
+
+	if (first == th->tid)
+		state_put(o, "fds", state_fds(s, th->fdt, th->tid));
+	else if (first)
+		state_put(o, "files", json_object_new_int(first));
+}
+
 static struct json_object *show_thread(struct state_ctx *s, const struct pstree_item *it,
 				       const struct task_thread *th)
 {
@@ -119,6 +130,7 @@ static struct json_object *show_thread(struct state_ctx *s, const struct pstree_
 	put_seccomp(o, it, tc);
 	state_put(o, "creds", tc->creds ? state_msg(s, &tc->creds->base) : NULL);
 	put_registers(s, o, th->core);
+	put_table(s, o, th);
 	state_put(o, "extra", state_msg_extra(s, &tc->base));
 	return o;
 }

@@ -90,12 +90,12 @@ const struct tcp_rule *tcp_rule_find(const struct tcp_rule *rules, size_t n,
 				     const struct file_desc *d)
 {
 	const struct fdinfo_list_entry *fle;
-	const struct pstree_item *it;
+	const struct filedesc *fdt;
 
 	for (size_t i = 0; i < n; i++) {
-		it = pstree_find(d->tree, rules[i].pid);
+		fdt = pstree_table(d->tree, rules[i].pid);
 		list_for_each(fle, &d->fles, of_desc)
-			if (it && fle->fdt == it->fdt && fle->fd == rules[i].fd)
+			if (fdt && fle->fdt == fdt && fle->fd == rules[i].fd)
 				return &rules[i];
 	}
 	return NULL;

@@ -57,9 +57,10 @@ static struct pstree_item *find_owner(struct dump_ctx *ctx, const struct file_de
 	if (owner)
 		return owner;
 	list_for_each(fle, &d->fles, of_desc) {
-		if (owner && owner != fle->fdt->owner)
+		it = fle->fdt->tid ? fle->fdt->thread_of : fle->fdt->owner;
+		if (owner && owner != it)
 			return NULL;
-		owner = fle->fdt->owner;
+		owner = it;
 	}
 	return owner;
 }
