@@ -5,18 +5,14 @@
 
 #include <errno.h>
 #include <linux/inet_diag.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
 #include <netlink/msg.h>
-#include <netlink/netlink.h>
-#include <netlink/socket.h>
 #include <stdlib.h>
 
 #include "base/idmap.h"
+#include "kernel/diagdump.h"
 
 struct dgramdiag {
 	struct idmap shut; /* by inode, one above the bits of shutdown */
-	int err;           /* what the kernel said, positive */
 };
 
 static int take_sock(struct nl_msg *msg, void *arg)
@@ -36,55 +32,22 @@ static int take_sock(struct nl_msg *msg, void *arg)
 	return NL_OK;
 }
 
-static int take_error(struct sockaddr_nl *from, struct nlmsgerr *e, void *arg)
-{
-	struct dgramdiag *dd = arg;
-
-	(void)from;
-	dd->err = -e->error;
-	return NL_STOP;
-}
-
-static int ask(struct nl_sock *sk, int family, int protocol)
-{
-	struct inet_diag_req_v2 req = { .sdiag_family = (uint8_t)family,
-					.sdiag_protocol = (uint8_t)protocol,
-					.idiag_states = ~0u };
-	struct nl_msg *msg = nlmsg_alloc_simple(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP | NLM_F_REQUEST);
-	int ret = -ENOMEM;
-
-	if (msg && nlmsg_append(msg, &req, sizeof(req), NLMSG_ALIGNTO) == 0)
-		ret = nl_send_auto(sk, msg) < 0 ? -EIO : 0;
-	nlmsg_free(msg);
-	if (ret)
-		return ret;
-	return nl_recvmsgs_default(sk) < 0 ? -EIO : 0;
-}
-
 /**
  * dgramdiag_open - ask for all sockets of a kind
  * @family: AF_INET or AF_INET6
  * @protocol: IPPROTO_UDP or IPPROTO_UDPLITE
  * @out: the answer
  *
- * Return: 0 or -errno: the kernel's, -EIO when netlink fails, -ENOMEM.
+ * Return: 0 or -errno of diag_dump().
  */
 int dgramdiag_open(int family, int protocol, struct dgramdiag **out)
 {
+	struct inet_diag_req_v2 req = { .sdiag_family = (uint8_t)family,
+					.sdiag_protocol = (uint8_t)protocol,
+					.idiag_states = ~0u };
 	struct dgramdiag *dd = calloc(1, sizeof(*dd));
-	struct nl_sock *sk = nl_socket_alloc();
-	int ret = -ENOMEM;
+	int ret = dd ? diag_dump(&req, sizeof(req), take_sock, dd) : -ENOMEM;
 
-	if (dd && sk)
-		ret = nl_connect(sk, NETLINK_SOCK_DIAG) < 0 ? -EPROTONOSUPPORT : 0;
-	if (!ret) {
-		nl_socket_modify_cb(sk, NL_CB_VALID, NL_CB_CUSTOM, take_sock, dd);
-		nl_socket_modify_err_cb(sk, NL_CB_CUSTOM, take_error, dd);
-		ret = ask(sk, family, protocol);
-		ret = dd->err ? -dd->err : ret;
-	}
-	if (sk)
-		nl_socket_free(sk);
 	if (ret)
 		dgramdiag_close(dd);
 	else

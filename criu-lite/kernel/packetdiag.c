@@ -5,21 +5,17 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
 #include <netlink/msg.h>
-#include <netlink/netlink.h>
-#include <netlink/socket.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/arena.h"
+#include "kernel/diagdump.h"
 
 struct query {
 	struct arena *arena;
 	struct packetdiag *out;
 	bool found;
-	int err; /* what the kernel said, positive */
 };
 
 static bool take(struct nlattr *a, void *out, size_t size)
@@ -56,59 +52,26 @@ static int take_packet(struct nl_msg *msg, void *arg)
 	return NL_OK;
 }
 
-static int take_error(struct sockaddr_nl *from, struct nlmsgerr *e, void *arg)
-{
-	struct query *q = arg;
-
-	(void)from;
-	q->err = -e->error;
-	return NL_STOP;
-}
-
-static int ask(struct nl_sock *sk)
-{
-	struct packet_diag_req req = {
-		.sdiag_family = AF_PACKET,
-		.pdiag_show = PACKET_SHOW_INFO | PACKET_SHOW_MCLIST | PACKET_SHOW_RING_CFG |
-			      PACKET_SHOW_FANOUT,
-	};
-	struct nl_msg *msg = nlmsg_alloc_simple(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP | NLM_F_REQUEST);
-	int ret = -ENOMEM;
-
-	if (msg && nlmsg_append(msg, &req, sizeof(req), NLMSG_ALIGNTO) == 0)
-		ret = nl_send_auto(sk, msg) < 0 ? -EIO : 0;
-	nlmsg_free(msg);
-	if (ret)
-		return ret;
-	return nl_recvmsgs_default(sk) < 0 ? -EIO : 0;
-}
-
 /**
  * packetdiag_get - ask for a packet socket of our network namespace
  * @a: gets its memberships
  * @ino: inode of the socket
  * @out: filled
  *
- * Return: 0; -ENOENT if there is none, or the kernel lacks packet_diag; -EIO, -ENOMEM, or what the
- * kernel said.
+ * Return: 0; -ENOENT if there is none, or the kernel lacks packet_diag; another -errno of
+ * diag_dump().
  */
 int packetdiag_get(struct arena *a, uint32_t ino, struct packetdiag *out)
 {
+	struct packet_diag_req req = {
+		.sdiag_family = AF_PACKET,
+		.pdiag_show = PACKET_SHOW_INFO | PACKET_SHOW_MCLIST | PACKET_SHOW_RING_CFG |
+			      PACKET_SHOW_FANOUT,
+	};
 	struct query q = { .arena = a, .out = out };
-	struct nl_sock *sk = nl_socket_alloc();
-	int ret = -ENOMEM;
+	int ret;
 
 	*out = (struct packetdiag){ .ino = ino };
-	if (sk)
-		ret = nl_connect(sk, NETLINK_SOCK_DIAG) < 0 ? -EPROTONOSUPPORT : 0;
-	if (!ret) {
-		nl_socket_modify_cb(sk, NL_CB_VALID, NL_CB_CUSTOM, take_packet, &q);
-		nl_socket_modify_err_cb(sk, NL_CB_CUSTOM, take_error, &q);
-		ret = ask(sk);
-	}
-	if (sk)
-		nl_socket_free(sk);
-	if (q.err)
-		return -q.err;
+	ret = diag_dump(&req, sizeof(req), take_packet, &q);
 	return ret ? ret : q.found ? 0 : -ENOENT;
 }

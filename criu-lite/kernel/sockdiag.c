@@ -4,20 +4,16 @@
 #include "kernel/sockdiag.h"
 
 #include <errno.h>
-#include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
 #include <netlink/msg.h>
-#include <netlink/netlink.h>
-#include <netlink/socket.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/arena.h"
 #include "base/idmap.h"
-
-#define RECV_BUF 65536 /* bytes of one netlink message batch */
+#include "kernel/diagdump.h"
 
 struct sockdiag {
 	struct arena *arena;
@@ -25,7 +21,6 @@ struct sockdiag {
 	struct idmap waits_at; /* listening sockets, by who waits to be accepted */
 	struct sockdiag_unix **list;
 	size_t n;
-	int err; /* what the kernel said, positive */
 };
 
 static uint32_t attr_u32(struct nlattr *a)
@@ -89,16 +84,13 @@ static int take_unix(struct nl_msg *msg, void *arg)
 	return NL_OK;
 }
 
-static int take_error(struct sockaddr_nl *from, struct nlmsgerr *e, void *arg)
-{
-	struct sockdiag *sd = arg;
-
-	(void)from;
-	sd->err = -e->error;
-	return NL_STOP;
-}
-
-static int dump_unix(struct sockdiag *sd, struct nl_sock *sk)
+/**
+ * sockdiag_open - ask for all sockets of our network namespace
+ * @out: the answer
+ *
+ * Return: 0 or -errno of diag_dump().
+ */
+int sockdiag_open(struct sockdiag **out)
 {
 	struct unix_diag_req req = {
 		.sdiag_family = AF_UNIX,
@@ -106,47 +98,13 @@ static int dump_unix(struct sockdiag *sd, struct nl_sock *sk)
 		.udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_PEER |
 			      UDIAG_SHOW_RQLEN | UDIAG_SHOW_ICONS | UDIAG_SHOW_MEMINFO,
 	};
-	struct nl_msg *msg = nlmsg_alloc_simple(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP | NLM_F_REQUEST);
+	struct sockdiag *sd = calloc(1, sizeof(*sd));
 	int ret;
 
-	if (!msg || nlmsg_append(msg, &req, sizeof(req), NLMSG_ALIGNTO) < 0) {
-		nlmsg_free(msg);
+	if (!sd)
 		return -ENOMEM;
-	}
-	ret = nl_send_auto(sk, msg);
-	nlmsg_free(msg);
-	if (ret < 0)
-		return -EIO;
-	ret = nl_recvmsgs_default(sk);
-	if (sd->err)
-		return -sd->err;
-	return ret < 0 ? -EIO : 0;
-}
-
-/**
- * sockdiag_open - ask for all sockets of our network namespace
- * @out: the answer
- *
- * Return: 0 or -errno: the kernel's, -EIO when netlink fails, -ENOMEM.
- */
-int sockdiag_open(struct sockdiag **out)
-{
-	struct sockdiag *sd = calloc(1, sizeof(*sd));
-	struct nl_sock *sk = nl_socket_alloc();
-	int ret = -ENOMEM;
-
-	if (sd && sk) {
-		sd->arena = arena_new();
-		ret = nl_connect(sk, NETLINK_SOCK_DIAG) < 0 ? -EPROTONOSUPPORT : 0;
-	}
-	if (!ret) {
-		nl_socket_set_msg_buf_size(sk, RECV_BUF);
-		nl_socket_modify_cb(sk, NL_CB_VALID, NL_CB_CUSTOM, take_unix, sd);
-		nl_socket_modify_err_cb(sk, NL_CB_CUSTOM, take_error, sd);
-		ret = dump_unix(sd, sk);
-	}
-	if (sk)
-		nl_socket_free(sk);
+	sd->arena = arena_new();
+	ret = diag_dump(&req, sizeof(req), take_unix, sd);
 	if (ret)
 		sockdiag_close(sd);
 	else
