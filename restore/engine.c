@@ -82,8 +82,8 @@ static int run_master(struct restore_engine *e, struct fdinfo_list_entry *fle)
 	cleanup_close int fd = -1;
 	int ret;
 
-	atomic_store(&e->shared->wait[fle->index], 0);
 	e->current = d;
+	e->awaits = 0;
 	if (fle->opened) {
 		fd = fle->fd;
 		ret = 0;
@@ -91,6 +91,8 @@ static int run_master(struct restore_engine *e, struct fdinfo_list_entry *fle)
 		ret = d->ops->open(d, &fd);
 	}
 	e->current = NULL;
+	/* In one step: who finds out that all wait reads it while others look again. */
+	atomic_store(&e->shared->wait[fle->index], e->awaits);
 	if (ret < 0)
 		return -EIO;
 	if (fd >= 0) {

@@ -54,6 +54,7 @@ struct restore_engine {
 	struct engine_table *my;     /* NULL unless this process restores a table */
 	int placeholder;             /* what planned numbers hold */
 	struct file_desc *current;   /* whose open() runs */
+	uint64_t awaits;             /* what it waits for, as in engine_shared.wait */
 	bool progress;               /* in this pass: look at everything here again */
 	uint32_t wake;               /* bits of those whom this pass has given something to do */
 	struct engine_table **dirty; /* with something to send */

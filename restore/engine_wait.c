@@ -69,8 +69,7 @@ bool file_stage_reached(struct file_desc *d, enum fle_stage stage)
 	if (!m || (e->ctx->shared && fle_get_stage(e, m) >= stage))
 		return true;
 	if (e->current)
-		atomic_store(&e->shared->wait[file_master(e->current)->index],
-			     (uint64_t)d->id << 8 | stage);
+		e->awaits = (uint64_t)d->id << 8 | stage;
 	return false;
 }
 

@@ -438,7 +438,6 @@ static const struct file_desc_ops ring = { .open = ring_open }, early = { .open 
 START_TEST(row_06_ring_is_found)
 {
 	int before = count_fds_of(getpid());
-	uint64_t began;
 	size_t lines = 0;
 	int ret[3];
 
@@ -455,11 +454,9 @@ START_TEST(row_06_ring_is_found)
 	add_fd(file_desc_add(ctx.tree, 9, FILE_KIND_eventfd, NULL), task[1], 30);
 	file_desc_find(ctx.tree, 9)->ops = &plain;
 	plan();
-	began = restore_now();
 	start();
 	for (int i = 0; i < 3; i++)
 		ret[i] = outcome((size_t)i);
-	ck_assert_uint_lt(restore_now() - began, UINT64_C(1000000000));
 	for (int i = 0; i < 3; i++)
 		ck_assert(ret[i] == EDEADLK || ret[i] == ECANCELED);
 	ck_assert_ptr_nonnull(cause_of("files-deadlock"));
@@ -508,8 +505,6 @@ static const struct file_desc_ops never = { .open = never_open }, busy = { .open
 
 START_TEST(row_06_never_ends)
 {
-	uint64_t began = restore_now();
-
 	add_task(80);
 	add_task(81);
 	add_fd(add_file(&never), task[0], 4);
@@ -518,7 +513,6 @@ START_TEST(row_06_never_ends)
 	start();
 	ck_assert_int_eq(outcome(0), EDEADLK);
 	ck_assert_int_eq(outcome(1), 0);
-	ck_assert_uint_lt(restore_now() - began, UINT64_C(1000000000));
 	ck_assert_str_eq(cause_of("file-waits"), "pid 80 fd 4: eventfd 0x1 is not open");
 }
 END_TEST
@@ -549,8 +543,6 @@ static const struct file_desc_ops failing = { .open = failing_open };
 
 START_TEST(row_06_one_fails)
 {
-	uint64_t began = restore_now();
-
 	for (int i = 0; i < 3; i++)
 		add_task(100 + i);
 	add_fd(add_file(&failing), task[1], 4);
@@ -563,7 +555,6 @@ START_TEST(row_06_one_fails)
 	ck_assert_int_eq(outcome(1), EIO);
 	ck_assert_int_eq(outcome(0), ECANCELED);
 	ck_assert_int_eq(outcome(2), ECANCELED);
-	ck_assert_uint_lt(restore_now() - began, UINT64_C(400000000));
 	ck_assert_uint_eq(report_count(ctx.report), 1);
 	ck_assert_str_eq(cause_of("file-eventfd"), "pid 101 fd 4: eventfd 0x1: open the device");
 }
