@@ -110,6 +110,9 @@ int unix_bind_as(struct file_desc *d, int fd, const ProtobufCBinaryData *name);
 int unix_check_node(struct file_desc *d);
 int unix_name_lend(struct unix_name *n);
 
+/* files_unixplace.c */
+int unix_place(struct pstree *t, struct file_desc *d);
+
 /* files_unixconn.c: connections */
 int unix_pair_make(struct unix_pair *p);
 int unix_listen(struct file_desc *d, int fd, int backlog);
