@@ -132,9 +132,10 @@ struct fresh_opt {
 	socklen_t len;
 };
 
-static const struct fresh_opt *fresh_opts(struct dump_ctx *ctx, const struct fd_info *fi)
+static const struct fresh_opt *fresh_opts(struct dump_ctx *ctx, const struct fd_info *fi,
+					  const struct sockdiag_unix *u)
 {
-	uint32_t type = base_opt(fi, SO_TYPE), proto = 0;
+	uint32_t type = u ? u->type : base_opt(fi, SO_TYPE), proto = 0;
 	struct fresh_opt *f;
 	uint64_t key;
 
@@ -160,9 +161,10 @@ static const struct fresh_opt *fresh_opts(struct dump_ctx *ctx, const struct fd_
 	return f;
 }
 
-static int dump_extra(struct dump_ctx *ctx, const struct fd_info *fi, SkOptsEntry *o)
+static int dump_extra(struct dump_ctx *ctx, const struct fd_info *fi, const struct sockdiag_unix *u,
+		      SkOptsEntry *o)
 {
-	const struct fresh_opt *fresh = fresh_opts(ctx, fi);
+	const struct fresh_opt *fresh = fresh_opts(ctx, fi, u);
 	uint8_t val[SOCKOPT_MAX];
 
 	for (size_t i = 0; i < nr_sockopt_rows; i++) {
@@ -219,7 +221,7 @@ int sock_dump_opts(struct dump_ctx *ctx, const struct fd_info *fi, const struct 
 	if (ret)
 		return ret;
 	*out = o;
-	return dump_extra(ctx, fi, o);
+	return dump_extra(ctx, fi, u, o);
 }
 
 /**

@@ -14,7 +14,7 @@
 
 /* The options of a Unix socket: files_sockval.c. */
 #define SOCK_VALUE_NAMES 96 /* of SOL_SOCKET */
-#define SOCK_VALUES 28
+#define SOCK_VALUES 27
 struct sock_values {
 	struct sock_value {
 		uint16_t err; /* what getsockopt(2) said, positive */

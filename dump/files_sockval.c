@@ -24,15 +24,15 @@
 
 /* What a Unix socket is asked for; the others are asked when they are wanted. */
 static const uint8_t value_of[SOCK_VALUE_NAMES] = {
-	[SO_REUSEADDR] = 1,   [SO_TYPE] = 2,        [SO_DONTROUTE] = 3,    [SO_BROADCAST] = 4,
-	[SO_KEEPALIVE] = 5,   [SO_OOBINLINE] = 6,   [SO_NO_CHECK] = 7,     [SO_PRIORITY] = 8,
-	[SO_LINGER] = 9,      [SO_REUSEPORT] = 10,  [SO_PASSCRED] = 11,    [SO_PEERCRED] = 12,
-	[SO_RCVLOWAT] = 13,   [SO_RCVTIMEO] = 14,   [SO_SNDTIMEO] = 15,    [SO_BINDTODEVICE] = 16,
-	[SO_GET_FILTER] = 17, [SO_TIMESTAMP] = 18,  [SO_PASSSEC] = 19,     [SO_TIMESTAMPNS] = 20,
-	[SO_MARK] = 21,       [SO_PEEK_OFF] = 22,   [SO_LOCK_FILTER] = 23, [SO_BUF_LOCK] = 24,
-	[SO_PASSPIDFD] = 25,  [SO_PASSRIGHTS] = 26, [SO_INQ] = 27,
+	[SO_REUSEADDR] = 1,   [SO_DONTROUTE] = 2,    [SO_BROADCAST] = 3,     [SO_KEEPALIVE] = 4,
+	[SO_OOBINLINE] = 5,   [SO_NO_CHECK] = 6,     [SO_PRIORITY] = 7,      [SO_LINGER] = 8,
+	[SO_REUSEPORT] = 9,   [SO_PASSCRED] = 10,    [SO_PEERCRED] = 11,     [SO_RCVLOWAT] = 12,
+	[SO_RCVTIMEO] = 13,   [SO_SNDTIMEO] = 14,    [SO_BINDTODEVICE] = 15, [SO_GET_FILTER] = 16,
+	[SO_TIMESTAMP] = 17,  [SO_PASSSEC] = 18,     [SO_TIMESTAMPNS] = 19,  [SO_MARK] = 20,
+	[SO_PEEK_OFF] = 21,   [SO_LOCK_FILTER] = 22, [SO_BUF_LOCK] = 23,     [SO_PASSPIDFD] = 24,
+	[SO_PASSRIGHTS] = 25, [SO_INQ] = 26,
 };
-_Static_assert(SOCK_VALUES == 28, "one more than the last number above");
+_Static_assert(SOCK_VALUES == 27, "one more than the last number above");
 
 /**
  * sock_values_read - ask for all options that a Unix socket may have; in any thread
