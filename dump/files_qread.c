@@ -142,8 +142,7 @@ static int next_packet(struct queue *q)
 		if (ret)
 			return ret;
 	}
-	/* So does a seqpacket socket say that nothing more will come. */
-	if (!l.n && q->type == SOCK_SEQPACKET && q->shutdown & 1 && q->len >= q->total)
+	if (!l.n && q->may_end && !l.has_cred)
 		return 0;
 	add_message(q, (size_t)l.n, &l, true);
 	return 1;
@@ -196,7 +195,7 @@ static int next_chunk(struct queue *q)
 	return ret ? ret : 1;
 }
 
-/* A datagram without bytes is passed over by SO_PEEK_OFF once anybody has peeked at it. */
+/* A message without bytes is passed over by SO_PEEK_OFF once anybody has peeked at it. */
 static int empty_head(struct queue *q)
 {
 	struct look l;
@@ -204,7 +203,7 @@ static int empty_head(struct queue *q)
 
 	if (ret)
 		return ret == -EAGAIN ? 0 : ret;
-	if (l.n || q->type == SOCK_SEQPACKET)
+	if (l.n || (q->may_end && !l.has_cred))
 		look_close(&l);
 	else
 		add_message(q, 0, &l, true);

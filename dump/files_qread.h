@@ -4,6 +4,7 @@
 
 #include "dump/files.h"
 #include "proto/sk-packet.pb-c.h"
+#include "proto/sk-unix.pb-c.h"
 
 /* A message that was read; it owns its descriptors until they are told apart. */
 struct queue_msg {
@@ -20,8 +21,8 @@ struct queue {
 	struct dump_ctx *ctx;
 	const struct fd_info *fi;
 	int type;
-	size_t total; /* bytes, of a stream or seqpacket */
-	uint8_t shutdown;
+	size_t total; /* bytes, of a stream */
+	bool may_end; /* a packet without a byte may be the end; that has no credentials */
 	char *buf;
 	size_t len, room;
 	struct queue_msg *first, **last;
@@ -30,5 +31,8 @@ struct queue {
 int queue_read(struct queue *q);
 int queue_read_plain(struct queue *q, size_t len);
 void queue_close(struct queue *q);
+
+/* files_unseen.c */
+int queue_check_unseen(const struct queue *q, const UnixSkEntry *e);
 
 #endif

@@ -115,12 +115,12 @@ int unix_queue_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_i
 	struct lent off = { 0 }, cred = { 0 };
 	int len = 0, ret;
 
-	q.shutdown = e->has_shutdown ? (uint8_t)e->shutdown : 0;
+	q.may_end = q.type == SOCK_SEQPACKET && e->has_shutdown && e->shutdown & 1;
 	if (ioctl(fi->local, FIONREAD, &len) == 0 && len > 0)
 		q.total = (size_t)len;
 	ret = lend(ctx, fi, &off, SO_PEEK_OFF, -1);
 	/* Who is asked for pidfds of senders is to learn the same pids. */
-	if (!ret && has_option(e, SO_PASSPIDFD))
+	if (!ret && (q.may_end || has_option(e, SO_PASSPIDFD)))
 		ret = lend(ctx, fi, &cred, SO_PASSCRED, 1);
 	if (!ret)
 		ret = queue_read(&q);
@@ -128,6 +128,8 @@ int unix_queue_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_i
 	give_back(ctx, fi, &off);
 	if (ret)
 		file_blocker(ctx, fi, "unix-queue", -ret, "look at what is queued");
+	else if (q.type != SOCK_STREAM)
+		ret = queue_check_unseen(&q, e);
 	for (struct queue_msg *m = q.first; m && !ret; m = m->next)
 		ret = put_message(&q, d, m);
 	queue_close(&q);

@@ -61,6 +61,36 @@ while True:
 '''
 
 
+# Messages without a byte, before and behind others; the peers of some are closed.
+EMPTY = '''
+import signal, socket
+kinds = (socket.SOCK_DGRAM, socket.SOCK_SEQPACKET)
+pairs = [socket.socketpair(socket.AF_UNIX, k) for k in kinds * 2]
+sent = [b"", b"", b"one", b"", b"two", b"", b""]
+for a, b in pairs:
+    for m in sent:
+        a.send(m)
+pairs[2][0].close()
+pairs[3][0].close()
+def check(*_):
+    for a, b in pairs:
+        b.setsockopt(socket.SOL_SOCKET, 16, 1)
+        got = []
+        for _ in range(8):
+            try:
+                data, control, _, _ = b.recvmsg(100, 100, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            if control:
+                got.append(data)
+        print("OK" if got == sent else "BAD %s" % got, flush=True)
+signal.signal(signal.SIGUSR1, check)
+print("READY", flush=True)
+while True:
+    signal.pause()
+'''
+
+
 def begin(text):
     with open(PROG, "w") as f:
         f.write(text)
@@ -97,6 +127,26 @@ def test_files_in_flight_every_time():
         cycle(pid)
         poke(child, out, 2)
         stop_all()
+
+
+def test_messages_without_a_byte():
+    pid, out = begin(EMPTY)
+    d = images("empty")
+    dump(pid, d)
+    until("the dumped task to go", 5, lambda: not alive(pid))
+    restore(d)
+    poke(pid, out, 4)
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_messages_that_cannot_be_seen():
+    """Once they were peeked at nobody can: refused where that can be told, and all are still there."""
+    pid, out = begin(EMPTY)
+    dump(pid, images("first"), "-R")
+    p = dump(pid, images("second"), ok=False)
+    assert "[unix-queue]" in p.stderr and "4 packets without a byte" in p.stderr, p.stderr
+    poke(pid, out, 4)
+    os.kill(pid, signal.SIGKILL)
 
 
 def option(pidfd, fd, name):
