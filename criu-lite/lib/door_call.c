@@ -17,7 +17,11 @@
 
 #include "lib/fdpass.h"
 
-#define ASLEEP_US 1000 /* on the word, before the socket is waited for */
+/*
+ * On the word, before the socket is waited for. No less than a tick of the
+ * kernel: it need not program the timer then, which costs as much as a call.
+ */
+#define ASLEEP_US 5000
 
 static size_t round_up(size_t n, size_t to)
 {
@@ -55,7 +59,7 @@ static int post(struct door_conn *c, const door_arg_t *p)
 	}
 	a->arg_size = p->data_size;
 	a->arg_descs = p->desc_num;
-	atomic_store_explicit(&a->client_cpu, door_cpu(), memory_order_relaxed);
+	door_say_cpu(&a->client_cpu);
 	atomic_store(&a->ret, RET_LOOKING);
 	is = atomic_load(&a->call);
 	do

@@ -196,7 +196,7 @@ int door_thread_spawn(void *(*fn)(void *), void *arg);
 bool door_spin(const _Atomic uint32_t *word, uint32_t val, const _Atomic uint32_t *peer_cpu);
 int door_word_wait(_Atomic uint32_t *word, uint32_t val, unsigned int us);
 void door_word_wake(_Atomic uint32_t *word);
-uint32_t door_cpu(void);
+void door_say_cpu(_Atomic uint32_t *where);
 
 /* door_args.c */
 int door_args_judge(const struct door *d, size_t size, unsigned int descs);

@@ -17,7 +17,8 @@
 
 #include "lib/fdpass.h"
 
-#define PARK_US 2000 /* that a thread stays with its session */
+/* That a thread stays with its session: no less than a tick, see door_call.c. */
+#define PARK_US 20000
 
 static void run(struct door_thread *t, struct door *d, size_t size)
 {
@@ -40,7 +41,7 @@ static void serve_call(struct door_thread *t, bool last)
 	struct door *d = s->door;
 	int err;
 
-	atomic_store_explicit(&a->server_cpu, door_cpu(), memory_order_relaxed);
+	door_say_cpu(&a->server_cpu);
 	pthread_mutex_lock(&door_server.lock);
 	s->thread = t;
 	t->taken = true;

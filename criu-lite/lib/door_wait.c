@@ -23,14 +23,22 @@ static void cpu_relax(void)
 #endif
 }
 
-/**
- * door_cpu - the processor that this thread runs on
- *
- * Return: its number plus 1.
- */
-uint32_t door_cpu(void)
+/* The processor that this thread runs on: its number plus 1. */
+static uint32_t my_cpu(void)
 {
 	return (uint32_t)sched_getcpu() + 1;
+}
+
+/**
+ * door_say_cpu - let the other side know where this thread runs
+ * @where: what it knows so far; not written to without need
+ */
+void door_say_cpu(_Atomic uint32_t *where)
+{
+	const uint32_t cpu = my_cpu();
+
+	if (atomic_load_explicit(where, memory_order_relaxed) != cpu)
+		atomic_store_explicit(where, cpu, memory_order_relaxed);
 }
 
 static uint64_t now_ns(void)
@@ -56,7 +64,7 @@ bool door_spin(const _Atomic uint32_t *word, uint32_t val, const _Atomic uint32_
 	for (;;) {
 		uint32_t peer = atomic_load_explicit(peer_cpu, memory_order_relaxed);
 
-		if (!peer || peer == door_cpu())
+		if (!peer || peer == my_cpu())
 			return atomic_load(word) != val;
 		for (int i = 0; i < LOOKS; i++) {
 			if (atomic_load(word) != val)

@@ -77,16 +77,20 @@ enum door_ret_state {
 
 #define DOOR_ARENA_DATA 4096 /* where arguments and results lie */
 
-/* The first page of the memfd; each side writes to lines of its own. */
+/*
+ * The first page of the memfd. What belongs to a word is on its line, which has
+ * to travel between the processors anyhow.
+ */
 struct door_arena {
 	_Alignas(64) _Atomic uint32_t call;
+	uint32_t arg_descs; /* by the client */
+	uint64_t arg_size;
 	_Alignas(64) _Atomic uint32_t ret;
-	_Alignas(64) uint64_t arg_size; /* by the client */
-	uint32_t arg_descs;
-	_Atomic uint32_t client_cpu;
-	_Alignas(64) uint64_t res_size; /* by the server */
-	uint32_t res_descs;
+	uint32_t res_descs; /* by the server */
+	uint64_t res_size;
 	int32_t res_err;
+	/* Written only when they change. */
+	_Alignas(64) _Atomic uint32_t client_cpu;
 	_Atomic uint32_t server_cpu;
 };
 

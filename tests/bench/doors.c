@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@
 #define PER_ROUND 500
 #define SIZE 64
 #define MIB (1 << 20)
+#define TRANSFERS 1000
 
 static double now_us(void)
 {
@@ -218,12 +220,22 @@ static pid_t start_door(int cpu)
 	return pid;
 }
 
+/* What a call of a door cannot do without: which door is the descriptor now? */
+static void fstat_call(void)
+{
+	struct stat st;
+
+	if (fstat(door, &st) < 0)
+		abort();
+}
+
 static void latency(bool two)
 {
-	static void (*const calls[])(void) = { futex_call, socket_call, door_call_small };
-	static double v[3][ROUNDS * PER_ROUND];
+	static void (*const calls[])(void) = { futex_call, socket_call, door_call_small,
+					       fstat_call };
+	static double v[4][ROUNDS * PER_ROUND];
 	pid_t pids[3];
-	double m[3];
+	double m[4];
 
 	spinning = two;
 	pp = mmap(NULL, sizeof(*pp), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -234,52 +246,60 @@ static void latency(bool two)
 	pids[1] = server(two, socket_server);
 	pids[2] = start_door(two);
 	for (int r = 0; r < ROUNDS; r++)
-		for (int k = 0; k < 3; k++)
+		for (int k = 0; k < 4; k++)
 			for (int i = 0; i < PER_ROUND; i++) {
 				double t = now_us();
 
 				calls[k]();
 				v[k][r * PER_ROUND + i] = now_us() - t;
 			}
-	for (int k = 0; k < 3; k++) {
+	for (int k = 0; k < 4; k++)
 		m[k] = percentile(v[k], ROUNDS * PER_ROUND, 0.5);
+	for (int k = 0; k < 3; k++)
 		kill(pids[k], SIGKILL);
-	}
-	printf("latency, %d bytes, %s: futex %.2f us, SEQPACKET %.2f us, door %.2f us: %.2f of the "
-	       "futex, %.2f of "
-	       "SEQPACKET\n",
-	       SIZE, two ? "two processors" : "one processor", m[0], m[1], m[2], m[2] / m[0],
+	printf("latency, %d bytes, %s: futex %.2f us, SEQPACKET %.2f us, fstat %.2f us, door %.2f "
+	       "us: %.2f of the futex, %.2f of SEQPACKET\n",
+	       SIZE, two ? "two processors" : "one processor", m[0], m[1], m[3], m[2], m[2] / m[0],
 	       m[2] / m[1]);
 }
 
-static void throughput(void)
+/* One way: the size is what comes back. Else all of it does, and that is two copies. */
+static void throughput(bool one_way)
 {
-	static double copy[200], args[200];
+	static double copy[TRANSFERS], args[TRANSFERS];
 	static char in[MIB], out[MIB], answer[16];
+	char *to = one_way ? answer : out;
+	const size_t room = one_way ? sizeof(answer) : MIB;
 	double c, a;
 	pid_t pid;
 
-	procedure = sink;
+	procedure = one_way ? sink : echo;
 	pid = start_door(0);
 	pin(0);
 	memset(in, 1, MIB);
 	memset(out, 1, MIB);
-	call(in, MIB, answer, sizeof(answer));
-	for (int i = 0; i < 200; i++) {
+	call(in, MIB, to, room);
+	for (int i = 0; i < TRANSFERS; i++) {
 		double t = now_us();
 
 		memcpy(out, in, MIB);
 		__asm__ volatile("" ::"r"(out) : "memory");
 		copy[i] = now_us() - t;
 		t = now_us();
-		call(in, MIB, answer, sizeof(answer));
+		call(in, MIB, to, room);
 		args[i] = now_us() - t;
 	}
 	kill(pid, SIGKILL);
-	c = percentile(copy, 200, 0.5);
-	a = percentile(args, 200, 0.5);
-	printf("1 MiB of arguments: memcpy %.1f us, door %.1f us: %.2f of one memcpy\n", c, a,
-	       a / c);
+	c = percentile(copy, TRANSFERS, 0.5);
+	a = percentile(args, TRANSFERS, 0.5);
+	if (one_way)
+		printf("1 MiB of arguments: memcpy %.1f us, door %.1f us: %.2f of one memcpy\n", c,
+		       a, a / c);
+	else
+		printf("1 MiB there and back: memcpy %.1f us, door %.1f us: %.2f of one memcpy "
+		       "each "
+		       "way\n",
+		       c, a, a / c / 2);
 }
 
 #define CALLERS 100
@@ -378,7 +398,9 @@ int main(int argc, char **argv)
 		fdetach(path);
 		latency(true);
 	} else if (!strcmp(what, "throughput")) {
-		throughput();
+		throughput(true);
+		fdetach(path);
+		throughput(false);
 	} else if (!strcmp(what, "callers")) {
 		callers();
 	} else if (!strcmp(what, "growth")) {

@@ -1,7 +1,9 @@
 /*
  * sdbus - what a method call with 64 bytes costs over D-Bus, by sd-bus, to an
- * echo in another process. Needs a session bus: dbus-run-session -- sdbus.
+ * echo in another process. Needs a session bus: dbus-run-session -- sdbus CPU,
+ * which is the echo's; the caller has the first.
  */
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +21,15 @@ static double now_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static void pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
 }
 
 static int compare(const void *a, const void *b)
@@ -79,15 +90,18 @@ static int call(sd_bus *b)
 	return ret;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static double v[CALLS];
-	pid_t pid = fork();
+	pid_t pid = argc == 2 ? fork() : -1;
 	sd_bus *b;
 
-	if (!pid)
+	if (!pid) {
+		pin(atoi(argv[1]));
 		serve();
-	if (sd_bus_open_user(&b) < 0)
+	}
+	pin(0);
+	if (pid < 0 || sd_bus_open_user(&b) < 0)
 		return 1;
 	for (int i = 0; i < 100 && call(b) < 0; i++)
 		usleep(20000);
@@ -100,6 +114,6 @@ int main(void)
 	}
 	kill(pid, SIGKILL);
 	qsort(v, CALLS, sizeof(*v), compare);
-	printf("sd-bus, %d bytes: p50 %.1f us\n", SIZE, v[CALLS / 2]);
+	printf("D-Bus, %d bytes: p50 %.1f us\n", SIZE, v[CALLS / 2]);
 	return 0;
 }
