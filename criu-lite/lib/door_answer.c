@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -102,8 +101,9 @@ static int send_results(struct door_session *s, const char *data, size_t size,
 
 	if (ret)
 		return -E2BIG;
-	if (size)
-		memcpy(s->map + DOOR_ARENA_DATA, data, size);
+	ret = door_copy(s->map + DOOR_ARENA_DATA, data, size);
+	if (ret)
+		return ret;
 	return door_desc_send(s->sock, desc, n, MSG_DONTWAIT);
 }
 
@@ -115,7 +115,7 @@ static int send_results(struct door_session *s, const char *data, size_t size,
  * @desc: descriptors, checked
  * @n: how many
  *
- * Return: 0: the call is over; -E2BIG, -EMFILE: it is not.
+ * Return: 0: the call is over; -E2BIG, -EFAULT, -EMFILE: it is not.
  */
 int door_reply(struct door_thread *t, const char *data, size_t size, const door_desc_t *desc,
 	       unsigned int n)
@@ -127,7 +127,7 @@ int door_reply(struct door_thread *t, const char *data, size_t size, const door_
 		ret = send_results(s, data, size, desc, n);
 		if (ret == -ETOOMANYREFS)
 			ret = -EMFILE;
-		if (ret == -E2BIG || ret == -EMFILE)
+		if (ret == -E2BIG || ret == -EMFILE || ret == -EFAULT)
 			return ret;
 		if (ret)
 			shutdown(s->sock, SHUT_RDWR);

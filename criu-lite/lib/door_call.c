@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <string.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -50,8 +50,9 @@ static int post(struct door_conn *c, const door_arg_t *p)
 	if (ret)
 		return ret;
 	a = door_arena_of(c->map);
-	if (p->data_size)
-		memcpy(c->map + DOOR_ARENA_DATA, p->data_ptr, p->data_size);
+	ret = door_copy(c->map + DOOR_ARENA_DATA, p->data_ptr, p->data_size);
+	if (ret)
+		return ret;
 	if (p->desc_num) {
 		ret = door_desc_send(c->sock, p->desc_ptr, p->desc_num, 0);
 		if (ret)
@@ -151,21 +152,35 @@ static int fit_results(door_arg_t *p, size_t need)
 	return 0;
 }
 
+/* Descriptors are described behind the results. */
+static int describe_fds(struct door_conn *c, char *to, unsigned int descs)
+{
+	door_desc_t *all = calloc(descs, sizeof(*all));
+	int ret = all ? 0 : -EAGAIN;
+
+	if (!ret) {
+		door_desc_fill(all, c->fds, descs);
+		ret = door_copy(to, all, descs * sizeof(*all));
+	}
+	free(all);
+	return ret;
+}
+
 static int copy_results(struct door_conn *c, door_arg_t *p, size_t size, unsigned int descs)
 {
 	size_t at = round_up(size, sizeof(door_desc_t));
 	int ret = fit_results(p, descs ? at + descs * sizeof(door_desc_t) : size);
 
+	if (!ret)
+		ret = door_copy(p->rbuf, c->map + DOOR_ARENA_DATA, size);
+	if (!ret && descs)
+		ret = describe_fds(c, p->rbuf + at, descs);
 	if (ret)
 		return ret;
-	if (size && p->rbuf)
-		memcpy(p->rbuf, c->map + DOOR_ARENA_DATA, size);
 	p->data_ptr = p->rbuf;
 	p->data_size = size;
 	p->desc_ptr = descs ? (door_desc_t *)(void *)(p->rbuf + at) : NULL;
 	p->desc_num = descs;
-	if (descs)
-		door_desc_fill(p->desc_ptr, c->fds, descs);
 	c->nr_fds = 0;
 	return 0;
 }
@@ -259,6 +274,21 @@ static int call_once(int fd, door_arg_t *p)
 	return ret;
 }
 
+/* Results that the caller does not want, or cannot have, are thrown away. @own: the caller's
+ * buffer. */
+static int give_results(door_arg_t *params, const door_arg_t *a, const char *own)
+{
+	int ret = params ? door_copy(params, a, sizeof(*a)) : 0;
+
+	if (params && !ret)
+		return 0;
+	for (unsigned int i = 0; i < a->desc_num; i++)
+		close(a->desc_ptr[i].d_data.d_desc.d_descriptor);
+	if (a->rbuf != own)
+		munmap(a->rbuf, a->rsize);
+	return ret;
+}
+
 /**
  * door_call - call a door
  * @fd: a descriptor of it
@@ -275,30 +305,30 @@ static int call_once(int fd, door_arg_t *p)
  */
 int door_call(int fd, door_arg_t *params)
 {
-	door_arg_t none = { .data_ptr = NULL }, *p = params ?: &none;
+	door_arg_t a = { .data_ptr = NULL };
 	const door_desc_t *desc;
+	const char *own;
 	unsigned int n;
-	int ret = params ? door_check_range(params, sizeof(*params)) : 0;
+	int ret = params ? door_check_range(params, sizeof(a)) : 0;
 
+	if (!ret && params)
+		ret = door_copy(&a, params, sizeof(a));
 	if (ret)
 		return door_set_errno(ret);
-	desc = p->desc_ptr;
-	n = p->desc_num;
-	ret = check(p);
+	desc = a.desc_ptr;
+	n = a.desc_num;
+	own = a.rbuf;
+	ret = check(&a);
 	if (!ret) {
 		ret = 1;
 		for (int i = 0; ret > 0 && i < DOOR_ATTEMPTS; i += ret == 1)
-			ret = call_once(fd, p);
+			ret = call_once(fd, &a);
 		if (ret > 0)
 			ret = -EBADF;
 	}
 	if (n && n <= DOOR_DESCS_MAX && ret != -EFAULT && ret != -EBADF)
 		door_desc_release(desc, n);
-	if (!params && !ret) {
-		for (unsigned int i = 0; none.desc_ptr && i < none.desc_num; i++)
-			close(none.desc_ptr[i].d_data.d_desc.d_descriptor);
-		if (none.rbuf)
-			munmap(none.rbuf, none.rsize);
-	}
+	if (!ret)
+		ret = give_results(params, &a, own);
 	return door_set_errno(ret);
 }

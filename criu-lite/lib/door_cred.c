@@ -136,6 +136,7 @@ static int client(ucred_t **out)
  */
 int door_cred(door_cred_t *info)
 {
+	door_cred_t c = { 0 };
 	ucred_t *u;
 	int ret = door_check_range(info, sizeof(*info));
 
@@ -143,13 +144,13 @@ int door_cred(door_cred_t *info)
 		ret = client(&u);
 	if (ret)
 		return door_set_errno(ret);
-	*info = (door_cred_t){ .dc_euid = u->euid,
-			       .dc_egid = u->egid,
-			       .dc_ruid = u->ruid,
-			       .dc_rgid = u->rgid,
-			       .dc_pid = u->pid };
+	c.dc_euid = u->euid;
+	c.dc_egid = u->egid;
+	c.dc_ruid = u->ruid;
+	c.dc_rgid = u->rgid;
+	c.dc_pid = u->pid;
 	free(u);
-	return 0;
+	return door_set_errno(door_copy(info, &c, sizeof(c)));
 }
 
 /**
@@ -160,16 +161,15 @@ int door_cred(door_cred_t *info)
  */
 int door_ucred(ucred_t **uc)
 {
-	ucred_t *u;
-	int ret = door_check_range(uc, sizeof(*uc));
+	ucred_t *u = NULL, *old;
+	int ret = door_copy(&old, uc, sizeof(old));
 
 	if (!ret)
 		ret = client(&u);
-	if (ret)
-		return door_set_errno(ret);
-	free(*uc);
-	*uc = u;
-	return 0;
+	if (!ret)
+		ret = door_copy(uc, &u, sizeof(u));
+	free(ret ? u : old);
+	return door_set_errno(ret);
 }
 
 /**

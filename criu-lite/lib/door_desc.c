@@ -40,7 +40,7 @@ int door_desc_check(const door_desc_t *desc, unsigned int n)
 		return 0;
 	if (n > DOOR_DESCS_MAX)
 		return -E2BIG;
-	ret = door_check_range(desc, n * sizeof(*desc));
+	ret = door_check_read(desc, n * sizeof(*desc));
 	if (ret)
 		return ret;
 	for (unsigned int i = 0; i < n; i++)

@@ -85,7 +85,10 @@ int door_info_of(int fd, door_info_t *info, int limit)
  */
 int door_info(int fd, door_info_t *info)
 {
+	door_info_t i;
 	int ret = door_check_range(info, sizeof(*info));
 
-	return door_set_errno(ret ? ret : door_info_of(fd, info, -1));
+	if (!ret)
+		ret = door_info_of(fd, &i, -1);
+	return door_set_errno(ret ? ret : door_copy(info, &i, sizeof(i)));
 }

@@ -54,6 +54,7 @@ static int get_remote(int fd, int param, size_t *out)
 int door_getparam(int fd, int param, size_t *out)
 {
 	struct door *d;
+	size_t val = 0;
 	int ret = door_check_range(out, sizeof(*out));
 
 	if (ret)
@@ -61,11 +62,11 @@ int door_getparam(int fd, int param, size_t *out)
 	pthread_mutex_lock(&door_server.lock);
 	d = door_find(fd);
 	if (d)
-		ret = d->revoked ? -EBADF : door_param_of(d, param, out);
+		ret = d->revoked ? -EBADF : door_param_of(d, param, &val);
 	pthread_mutex_unlock(&door_server.lock);
 	if (!d)
-		ret = get_remote(fd, param, out);
-	return door_set_errno(ret);
+		ret = get_remote(fd, param, &val);
+	return door_set_errno(ret ? ret : door_copy(out, &val, sizeof(val)));
 }
 
 static int set(struct door *d, int param, size_t val)

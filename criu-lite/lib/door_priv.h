@@ -179,7 +179,9 @@ int door_info_of(int fd, door_info_t *info, int limit);
 int door_param_of(const struct door *d, int param, size_t *out);
 
 /* door_range.c */
+int door_copy(void *to, const void *from, size_t len);
 int door_check_range(const void *p, size_t len);
+int door_check_read(const void *p, size_t len);
 
 /* door_pool.c */
 int door_pool_init(struct door_pool *p);

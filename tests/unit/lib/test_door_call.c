@@ -1,6 +1,8 @@
 /*
  * test_door_call - calls: errors, interruption, nesting, sizes, pools.
  */
+#include <setjmp.h>
+
 #include "door_test.h"
 
 #include <limits.h>
@@ -429,9 +431,111 @@ static void row28_xcreate(void)
 	EXPECT_ERR(door_xcreate(echo, NULL, 0, xcreate, NULL, NULL, 0), EINVAL);
 }
 
+/* Three pages, of which the second is not there. */
+static char *with_hole(int prot)
+{
+	char *p = mmap(NULL, 3 * 4096L, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	EXPECT(p != MAP_FAILED && munmap(p + 4096, 4096) == 0);
+	return p;
+}
+
+static void bad_return(void *cookie, char *args, size_t size, door_desc_t *desc, unsigned int n)
+{
+	(void)desc;
+	(void)n;
+	errno = 0;
+	door_return(cookie, 3 * 4096, NULL, 0);
+	/* The call is still there. */
+	size = (size_t)errno;
+	door_return((char *)&size, sizeof(size), NULL, 0);
+	(void)args;
+}
+
+static void touch(char *hole)
+{
+	((volatile char *)hole)[4096] = 1;
+}
+
+static void die_of_fault(void *hole)
+{
+	long v;
+
+	EXPECT(call_long(door_create(echo, NULL, 0), 1, &v) == 0);
+	touch(hole);
+}
+
+static volatile sig_atomic_t others;
+static sigjmp_buf past_fault;
+
+static void own_segv(int sig)
+{
+	(void)sig;
+	others++;
+	siglongjmp(past_fault, 1);
+}
+
+static void row18_memory(void)
+{
+	char *hole = with_hole(PROT_READ | PROT_WRITE), *fixed = with_hole(PROT_READ), *once;
+	int fd, bad, before, status;
+	static char out[3 * 4096];
+	door_desc_t d = { .d_attributes = DOOR_DESCRIPTOR };
+	door_arg_t a = { .data_ptr = hole, .data_size = 3 * 4096 }, *in_fixed;
+	long v;
+
+	status = end_of(child(die_of_fault, hole));
+	EXPECT(WIFSIGNALED(status) ? WTERMSIG(status) == SIGSEGV : WEXITSTATUS(status) != 0);
+	signal(SIGSEGV, own_segv);
+	fd = door_create(echo, NULL, 0);
+	bad = door_create(bad_return, hole, 0);
+	EXPECT(fd >= 0 && bad >= 0 && call_long(fd, 4, &v) == 0 && v == 4);
+	before = open_fds();
+	/* Both ends are there. */
+	EXPECT_ERR(door_call(fd, &a), EFAULT);
+	a = (door_arg_t){
+		.data_ptr = out, .data_size = sizeof(out), .rbuf = hole, .rsize = sizeof(out)
+	};
+	EXPECT_ERR(door_call(fd, &a), EFAULT);
+	/* It can be read, but results are written. */
+	a = (door_arg_t){ .data_ptr = fixed, .data_size = 8, .rbuf = fixed, .rsize = 4096 };
+	EXPECT_ERR(door_call(fd, &a), EFAULT);
+	EXPECT(mprotect(fixed, 4096, PROT_NONE) == 0);
+	EXPECT_ERR(door_call(fd, &a), EFAULT);
+	EXPECT_ERR(door_call(fd, (door_arg_t *)(void *)fixed), EFAULT);
+	/* It was there a moment ago. */
+	once = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	a = (door_arg_t){ .data_ptr = once, .data_size = 8, .rbuf = out, .rsize = sizeof(out) };
+	EXPECT(door_call(fd, &a) == 0 && munmap(once, 4096) == 0);
+	a.data_ptr = once;
+	EXPECT_ERR(door_call(fd, &a), EFAULT);
+	/* The structure itself, and descriptors that come and are described there. */
+	EXPECT(mprotect(fixed, 4096, PROT_READ | PROT_WRITE) == 0);
+	in_fixed = (door_arg_t *)(void *)fixed;
+	*in_fixed = (door_arg_t){ .data_ptr = out, .data_size = 8, .rbuf = out, .rsize = 8 };
+	EXPECT(mprotect(fixed, 4096, PROT_READ) == 0);
+	EXPECT_ERR(door_call(fd, in_fixed), EFAULT);
+	a = (door_arg_t){ .desc_ptr = (door_desc_t *)(void *)(hole + 4096 - sizeof(d) / 2),
+			  .desc_num = 1 };
+	EXPECT_ERR(door_call(fd, &a), EFAULT);
+	EXPECT_ERR(door_info(fd, (door_info_t *)(void *)fixed), EFAULT);
+	EXPECT_ERR(door_getparam(fd, DOOR_PARAM_DATA_MIN, (size_t *)(void *)fixed), EFAULT);
+	/* The server's results. */
+	a = (door_arg_t){ .rbuf = (char *)&v, .rsize = sizeof(v) };
+	EXPECT(door_call(bad, &a) == 0 && v == EFAULT);
+	EXPECT(call_long(fd, 5, &v) == 0 && v == 5);
+	WAIT_FOR(open_fds() <= before + 4); /* a session of each door, kept */
+
+	/* A fault that has nothing to do with a door is the program's. */
+	if (!sigsetjmp(past_fault, 1))
+		touch(hole);
+	EXPECT(others == 1);
+}
+
 static const struct door_row rows[] = {
 	{ "row 18: errors of door_create", row18_create, false },
 	{ "row 18: errors of door_call", row18_call, false },
+	{ "row 18: memory that is not there", row18_memory, false },
 	{ "row 18: errors of the parameters", row18_params, false },
 	{ "row 18: errors of the other calls", row18_others, false },
 	{ "row 23: a signal interrupts, the server goes on", row23, false },
