@@ -36,6 +36,7 @@ void pstree_free(struct pstree *t)
 		return;
 	filetab_fini(&t->files);
 	idmap_free(&t->by_pid);
+	idmap_free(&t->by_shmid);
 	arena_free(t->arena);
 	free(t);
 }
@@ -127,15 +128,15 @@ struct filedesc *pstree_table(const struct pstree *t, pid_t id)
  */
 struct shmem *pstree_shmem(struct pstree *t, uint64_t shmid)
 {
-	struct shmem *shm;
+	struct shmem *shm = idmap_get(&t->by_shmid, shmid);
 
-	list_for_each(shm, &t->shmems, list)
-		if (shm->shmid == shmid)
-			return shm;
+	if (shm)
+		return shm;
 	shm = arena_new_of(t->arena, struct shmem);
 	shm->shmid = shmid;
 	shm->fd = -1;
 	list_add_tail(&shm->list, &t->shmems);
+	idmap_put(&t->by_shmid, shmid, shm);
 	return shm;
 }
 

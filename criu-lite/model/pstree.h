@@ -159,6 +159,7 @@ struct pstree {
 	size_t nr_items;
 	struct idmap by_pid;
 	struct list_head shmems;
+	struct idmap by_shmid;
 	struct filetab files;    /* every open file description of the tree */
 	struct held_lock *locks; /* ascending by task, descriptor and range */
 	size_t nr_locks;
