@@ -67,6 +67,8 @@ void image_dir_close(struct image_dir *d)
 	if (!d)
 		return;
 	close(d->fd);
+	for (size_t i = 0; d->held && i < d->nr_listed; i++)
+		free(d->held[i]);
 	pthread_mutex_destroy(&d->lock);
 	arena_free(d->own);
 	free(d);

@@ -37,6 +37,7 @@ struct image_dir {
 	size_t nr_written;
 	ManifestEntry **listed; /* from a verified manifest, by name; NULL without one */
 	size_t nr_listed;
+	uint8_t **held; /* of each one listed: its bytes, as verified, for who reads it; or NULL */
 	bool verified;
 };
 

@@ -23,7 +23,8 @@ struct image_reader {
 	struct image_dir *dir;
 	struct arena *arena;
 	char name[IMAGE_NAME_MAX];
-	int fd;
+	int fd; /* -1: all its bytes are in held */
+	uint8_t *held;
 	uint64_t size;     /* of the file */
 	uint64_t off;      /* of the next byte given out */
 	size_t start, end; /* of what is in buf */
@@ -51,6 +52,11 @@ static int reader_in(struct image_reader *r, void *to, size_t len)
 {
 	uint8_t *p = to;
 
+	if (r->held) {
+		memcpy(p, r->held + r->off, len);
+		r->off += len;
+		return 0;
+	}
 	while (len) {
 		size_t n = r->end - r->start;
 		int ret;
@@ -97,6 +103,12 @@ static int by_name(const void *key, const void *entry)
 	return strcmp(key, (*(ManifestEntry *const *)entry)->name);
 }
 
+/* The place of a file in the verified manifest; NULL: not there. */
+static ManifestEntry **listed(const struct image_dir *d, const char *name)
+{
+	return bsearch(name, d->listed, d->nr_listed, sizeof(*d->listed), by_name);
+}
+
 /**
  * image_listed - whether a file is part of the image
  * @d: the directory
@@ -106,7 +118,21 @@ static int by_name(const void *key, const void *entry)
  */
 bool image_listed(const struct image_dir *d, const char *name)
 {
-	return !d->listed || bsearch(name, d->listed, d->nr_listed, sizeof(*d->listed), by_name);
+	return !d->listed || listed(d, name);
+}
+
+/* What was read to verify it is not read again. */
+static uint8_t *take_held(struct image_dir *d, const char *name, uint64_t *size)
+{
+	ManifestEntry **e = d->held ? listed(d, name) : NULL;
+	uint8_t *bytes = NULL;
+
+	if (e) {
+		bytes = d->held[e - d->listed];
+		d->held[e - d->listed] = NULL;
+		*size = (*e)->size;
+	}
+	return bytes;
 }
 
 /**
@@ -124,20 +150,23 @@ int image_open_in(struct image_reader **out, struct image_dir *d, struct arena *
 {
 	struct image_reader *r;
 	char name[IMAGE_NAME_MAX];
+	int fd = -1, ret = 0;
+	uint8_t *held;
 	uint64_t size;
-	int fd, ret;
 
 	image_name(name, k, id);
 	d->reading = true;
 	if (image_kind_covered((int)k) && !image_listed(d, name))
 		return -ENOENT;
-	ret = image_open_file(d, name, &fd, &size);
+	held = take_held(d, name, &size);
+	if (!held)
+		ret = image_open_file(d, name, &fd, &size);
 	if (ret == -ENOENT)
 		return ret;
 	if (ret < 0)
 		return fail(d->report, "image-read", ret, "%s: cannot be opened as a regular file",
 			    name);
-	r = malloc(sizeof(*r));
+	r = malloc(held ? offsetof(struct image_reader, buf) : sizeof(*r));
 	if (!r)
 		abort();
 	/* All but the buffer: there may be thousands of small images. */
@@ -145,6 +174,7 @@ int image_open_in(struct image_reader **out, struct image_dir *d, struct arena *
 	r->dir = d;
 	r->arena = a;
 	r->fd = fd;
+	r->held = held;
 	r->size = size;
 	memcpy(r->name, name, sizeof(name));
 	ret = reader_magic(r, k);
@@ -345,7 +375,8 @@ uint64_t image_rest(const struct image_reader *r)
 int image_close(struct image_reader **r)
 {
 	if (*r) {
-		close((*r)->fd);
+		close_owned(&(*r)->fd);
+		free((*r)->held);
 		free(*r);
 		*r = NULL;
 	}

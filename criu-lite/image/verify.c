@@ -1,7 +1,8 @@
 /*
  * verify - before a restore: is the directory complete, and is every byte of
  * it what the dump wrote? Every mismatch is recorded, not the first. Files are
- * hashed in pieces by one thread per CPU, each with one small buffer.
+ * hashed in pieces by one thread per CPU, each with one small buffer. Files
+ * that are not large are kept, and are what is restored from.
  */
 #include "image/dir.h"
 
@@ -21,10 +22,13 @@
 
 #define PIECE (2u << 20) /* bytes of pages that a thread takes at once */
 #define MAX_THREADS 64
+#define HELD_EACH (2u << 20) /* bytes of a file that is kept, */
+#define HELD_ALL (16u << 20) /* and of all of them */
 
 /* Some runs of one file, or all of it. */
 struct piece {
 	const ManifestEntry *e;
+	uint8_t **hold;  /* a whole file that is kept: where; or NULL */
 	size_t first, n; /* runs; n 0: the whole file */
 };
 
@@ -33,6 +37,7 @@ struct checking {
 	struct piece *pieces;
 	size_t nr_pieces;
 	uint64_t bytes; /* in all */
+	uint64_t held;  /* of those that are kept */
 	atomic_size_t next;
 	atomic_uint bad;
 };
@@ -101,6 +106,26 @@ static void bad(struct checking *c, const ManifestEntry *e, int err, uint64_t of
 	atomic_fetch_add(&c->bad, 1);
 }
 
+static int check_whole(struct checking *c, const struct piece *p, int fd, void *buf)
+{
+	size_t size = (size_t)p->e->size;
+	uint64_t hash;
+	int ret;
+
+	if (p->hold) {
+		buf = *p->hold = malloc(size);
+		if (!buf)
+			abort();
+		ret = pread_all(fd, buf, size, 0);
+		hash = image_hash(buf, size);
+	} else {
+		ret = image_hash_file(fd, 0, size, buf, &hash);
+	}
+	if (!ret && hash != p->e->xxh3)
+		bad(c, p->e, EBADMSG, 0, "not the bytes that were dumped, from somewhere");
+	return ret;
+}
+
 static void check_piece(struct checking *c, const struct piece *p, void *buf)
 {
 	const ManifestEntry *e = p->e;
@@ -108,11 +133,8 @@ static void check_piece(struct checking *c, const struct piece *p, void *buf)
 	uint64_t size, hash;
 	int ret = image_open_file(c->d, e->name, &fd, &size);
 
-	if (!ret && !p->n) {
-		ret = image_hash_file(fd, 0, e->size, buf, &hash);
-		if (!ret && hash != e->xxh3)
-			bad(c, e, EBADMSG, 0, "not the bytes that were dumped, from somewhere");
-	}
+	if (!ret && !p->n)
+		ret = check_whole(c, p, fd, buf);
 	for (size_t i = p->first; !ret && i < p->first + p->n; i++) {
 		ret = image_hash_file(fd, e->runs[i]->offset, e->runs[i]->len, buf, &hash);
 		if (!ret && hash != e->runs[i]->xxh3)
@@ -157,8 +179,9 @@ static void check_pieces(struct checking *c)
 }
 
 /* The entry itself, and the length of its file; then its pieces. */
-static void plan_entry(struct checking *c, struct arena *a, const ManifestEntry *e)
+static void plan_entry(struct checking *c, struct arena *a, size_t i)
 {
+	const ManifestEntry *e = c->d->listed[i];
 	uint64_t size, off = 0, in_piece = 0;
 	struct stat st;
 
@@ -178,8 +201,8 @@ static void plan_entry(struct checking *c, struct arena *a, const ManifestEntry 
 				     : "longer than dumped");
 		return;
 	}
-	for (size_t i = 0; i < e->n_runs; off += e->runs[i]->len, i++) {
-		const ManifestRun *run = e->runs[i];
+	for (size_t k = 0; k < e->n_runs; off += e->runs[k]->len, k++) {
+		const ManifestRun *run = e->runs[k];
 		struct piece *p;
 
 		if (run->offset != off || run->len > e->size - off) {
@@ -188,16 +211,20 @@ static void plan_entry(struct checking *c, struct arena *a, const ManifestEntry 
 		}
 		if (!in_piece || in_piece + run->len > PIECE) {
 			p = &arena_push(a, c->pieces, c->nr_pieces);
-			*p = (struct piece){ .e = e, .first = i };
+			*p = (struct piece){ .e = e, .first = k };
 			in_piece = 0;
 		}
 		c->pieces[c->nr_pieces - 1].n++;
 		in_piece += run->len ? run->len : 1;
 	}
 	c->bytes += size;
-	if (!e->n_runs)
-		arena_push(a, c->pieces, c->nr_pieces) = (struct piece){ .e = e };
-	else if (off != e->size || image_runs_hash(e->runs, e->n_runs) != e->xxh3)
+	if (!e->n_runs) {
+		bool hold = size && size <= HELD_EACH && c->held + size <= HELD_ALL;
+
+		arena_push(a, c->pieces, c->nr_pieces) =
+			(struct piece){ .e = e, .hold = hold ? &c->d->held[i] : NULL };
+		c->held += hold ? size : 0;
+	} else if (off != e->size || image_runs_hash(e->runs, e->n_runs) != e->xxh3)
 		bad(c, e, EBADMSG, off, "runs do not make up the file");
 }
 
@@ -277,8 +304,9 @@ int image_verify(struct image_dir *d)
 	if (ret)
 		return ret;
 	a = arena_new();
+	d->held = arena_array(d->own, uint8_t *, d->nr_listed);
 	for (size_t i = 0; i < d->nr_listed; i++)
-		plan_entry(&c, a, d->listed[i]);
+		plan_entry(&c, a, i);
 	check_pieces(&c);
 	arena_free(a);
 	return atomic_load(&c.bad) ? -EBADMSG : 0;
