@@ -176,6 +176,22 @@ static void add_dumpable(struct batch *b, const MmEntry *mm)
 		batch_add(b, "dumpable", SYS_prctl, PR_SET_DUMPABLE, mm->dumpable == 1, 0, 0, 0, 0);
 }
 
+/* Both are reset by a change of credentials of any thread. */
+static void add_memory(struct restore_ctx *ctx, struct batch *b, const struct pstree_item *it)
+{
+	add_dumpable(b, it->mm);
+	attrs_add_memory(ctx, b, it);
+}
+
+static int set_memory(struct restore_ctx *ctx, const struct pstree_item *it)
+{
+	struct batch b = { .arena = ctx->arena };
+
+	remote_reset(it->restore->remote);
+	add_memory(ctx, &b, it);
+	return batch_run(ctx, it->restore->remote, it->pid, &b);
+}
+
 /* Room in the work area for what thread_batch() puts there at the very most. */
 #define ROOM_FIXED 2048
 
@@ -206,11 +222,8 @@ static int thread_batch(struct restore_ctx *ctx, struct batch *b, const struct p
 	if ((ret = add_signals(ctx, b, r, it, t)) < 0 || (ret = seccomp_add(ctx, b, it, t)) < 0 ||
 	    (ret = creds_add(ctx, b, r, it, t)) < 0)
 		return ret;
-	/* Both are reset by a change of credentials. */
-	if (t == it->threads) {
-		add_dumpable(b, it->mm);
-		attrs_add_memory(ctx, b, it);
-	}
+	if (it->nr_threads == 1)
+		add_memory(ctx, b, it);
 	batch_add(b, "parent-death signal", SYS_prctl, PR_SET_PDEATHSIG,
 		  tc->has_pdeath_sig ? tc->pdeath_sig : 0, 0, 0, 0, 0);
 	return 0;
@@ -254,7 +267,7 @@ static int run_threads(struct restore_ctx *ctx, struct pstree_item *it)
 		if (ret < 0)
 			return ret;
 	}
-	return 0;
+	return it->nr_threads > 1 ? set_memory(ctx, it) : 0;
 }
 
 /**
