@@ -110,6 +110,7 @@ const struct option_row option_rows[] = {
 	FLAG("tap", 0, tap, CYCLE, "print the results as Test Anything Protocol"),
 
 	VALUE("door", 0, OPT_TEXT, "PATH", door, SERVICE, "serve requests as calls of a door on this path, too"),
+	FLAG("attach-doors", 0, attach_doors, SERVICE, "let users attach doors to files of their own, and take them off"),
 	VALUE("address", 0, OPT_TEXT, "PATH", address, SERVICE, "socket of the service, @NAME for an abstract one (default: criu_service.socket)"),
 	VALUE("guard", 0, OPT_LIST, "FILE", guards, SERVICE, "make record locks on this file mandatory (repeatable)"),
 	FLAG("daemon", 0, daemon, SERVICE, "go into the background, as -d"),

@@ -42,6 +42,7 @@ struct options {
 	unsigned tree, timeout, cycles;
 	const char *address;
 	const char *door;
+	bool attach_doors;
 	unsigned max_clients, max_requests, time_limit; /* of the service; 0 is the default */
 	uint64_t memory_limit;                          /* bytes; 0: none */
 	int status_fd, close_fd;                        /* -1 without */

@@ -41,6 +41,7 @@ int cmd_service(struct cmd *c)
 	cleanup_close int start_dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	const struct service_opts opts = {
 		.address = o->address,
+		.attach = o->attach_doors,
 		.door = o->door,
 		.pidfile = o->pidfile,
 		.detach = o->detach || o->daemon,

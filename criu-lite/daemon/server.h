@@ -40,6 +40,7 @@ struct server {
 	struct list_head clients, queue;
 	size_t nr_clients, nr_served;
 	pid_t guard;     /* guards files; 0: nobody does */
+	pid_t attach;    /* attaches doors for others; 0: nobody does */
 	pid_t door;      /* serves the door; 0: there is none */
 	int door_listen; /* its listener, or -1 */
 };
@@ -68,6 +69,10 @@ void worker_end_all(struct server *s);
 /* guard_child.c */
 int guard_child_start(struct server *s);
 bool guard_child_ended(struct server *s, pid_t pid);
+
+/* attach_child.c */
+int attach_child_start(struct server *s);
+bool attach_child_ended(struct server *s, pid_t pid);
 
 /* door_child.c */
 int door_child_start(struct server *s);

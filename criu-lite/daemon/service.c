@@ -250,6 +250,8 @@ int service_run(const struct service_opts *given, const struct rpc_host *host, s
 	if (ret >= 0)
 		ret = door_child_start(&s);
 	if (ret >= 0)
+		ret = attach_child_start(&s);
+	if (ret >= 0)
 		ret = pidfile_write(&s);
 	if (ret >= 0) {
 		say_ready(&o, followed);

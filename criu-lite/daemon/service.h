@@ -17,6 +17,7 @@ struct rpc_host;
 
 struct service_opts {
 	const char *address; /* a path, or @NAME; NULL: the default */
+	bool attach;         /* doors for who may not mount */
 	const char *door;    /* a path to attach a door to, or NULL */
 	const char *pidfile; /* or NULL */
 	bool detach;         /* -d: go into the background once clients can connect */

@@ -175,7 +175,8 @@ void worker_reap(struct server *s)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		struct client *c = client_of(s, pid);
 
-		if (!c && (guard_child_ended(s, pid) || door_child_ended(s, pid)))
+		if (!c && (guard_child_ended(s, pid) || door_child_ended(s, pid) ||
+			   attach_child_ended(s, pid)))
 			continue;
 		if (!c)
 			continue;

@@ -1,7 +1,10 @@
 /*
  * door_attach - a door as a file: a ticket of it, which has the owner and the
- * permissions of the path, is mounted on the path. That needs CAP_SYS_ADMIN.
+ * permissions of the path, is mounted on the path. That needs CAP_SYS_ADMIN;
+ * whoever does not have it asks the service, which does it for files of the
+ * caller's own.
  */
+#include "lib/door_errand.h"
 #include "lib/door_priv.h"
 
 #include <errno.h>
@@ -81,12 +84,51 @@ static int may_attach(const char *path, const struct place *p)
 	return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) < 0 ? -errno : 0;
 }
 
+/* Only root can have made the door there. Returns what it says; -EPERM without one. */
+static int run_errand(enum door_errand_op op, int ticket, int file)
+{
+	struct door_errand e = { .magic = DOOR_ERRAND_MAGIC, .op = op };
+	cleanup_close int fd = open(DOOR_ATTACHER, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	door_desc_t desc[2] = { { .d_attributes = DOOR_DESCRIPTOR },
+				{ .d_attributes = DOOR_DESCRIPTOR } };
+	int32_t err = EPERM;
+	door_arg_t a = { .data_ptr = (char *)&e,
+			 .data_size = sizeof(e),
+			 .desc_ptr = desc,
+			 .desc_num = ticket < 0 ? 1 : 2,
+			 .rbuf = (char *)&err,
+			 .rsize = sizeof(err) };
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != 0 || !S_ISDOOR(st.st_mode))
+		return -EPERM;
+	desc[0].d_data.d_desc.d_descriptor = ticket < 0 ? file : ticket;
+	desc[1].d_data.d_desc.d_descriptor = file;
+	if (door_call(fd, &a) < 0)
+		return errno == EINTR ? -EINTR : -EPERM;
+	return a.data_size == sizeof(err) && err >= 0 && err < 4096 ? -err : -EPERM;
+}
+
 static int mount_ticket(int handle, const char *path)
 {
+	cleanup_close int file = -1;
 	char from[32];
 
 	snprintf(from, sizeof(from), "/proc/self/fd/%d", handle);
-	return mount(from, path, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
+	if (mount(from, path, NULL, MS_BIND, NULL) == 0)
+		return 0;
+	if (errno != EPERM)
+		return -errno;
+	file = open(path, O_PATH | O_CLOEXEC);
+	return file < 0 ? -errno : run_errand(DOOR_ERRAND_MOUNT, handle, file);
+}
+
+/* @handle: what is on the path. */
+static int unmount_ticket(int handle, const char *path)
+{
+	if (umount2(path, MNT_DETACH) == 0)
+		return 0;
+	return errno == EPERM ? run_errand(DOOR_ERRAND_UNMOUNT, -1, handle) : -errno;
 }
 
 /* Asks the server for a ticket that stands for @path, and puts it there. */
@@ -113,8 +155,9 @@ static int attach(int fd, const char *path, const struct place *p)
  * What a dead door has left on the path is replaced.
  *
  * Return: 0; or -1: EACCES, EBADF; EBUSY for a mount point or a path that has a
- * door; EINVAL if it is no door; ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR; EPERM
- * without the right to mount, or if the path is somebody else's.
+ * door; EINVAL if it is no door; EINTR; ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR;
+ * EPERM if the path is somebody else's, or without the right to mount where no
+ * service does that.
  */
 int fattach(int fd, const char *path)
 {
@@ -148,9 +191,8 @@ int fattach(int fd, const char *path)
  *
  * Open descriptors stay as they are.
  *
- * Return: 0; or -1: EACCES; EINVAL if there is no door; ELOOP, ENAMETOOLONG,
- * ENOENT, ENOTDIR; EPERM without the right to unmount, or if it is somebody
- * else's.
+ * Return: 0; or -1: EACCES; EINVAL if there is no door; EINTR; ELOOP,
+ * ENAMETOOLONG, ENOENT, ENOTDIR; EPERM as fattach().
  */
 int fdetach(const char *path)
 {
@@ -168,8 +210,7 @@ int fdetach(const char *path)
 		ret = -EPERM;
 	if (!ret) {
 		handle = open(path, O_PATH | O_CLOEXEC);
-		if (handle < 0 || umount2(path, MNT_DETACH) < 0)
-			ret = -errno;
+		ret = handle < 0 ? -errno : unmount_ticket(handle, path);
 	}
 	/* Its server may want to know that there is one reference less. */
 	if (!ret && !p.dead)

@@ -226,6 +226,28 @@ def test_a_failed_restore_leaves_nothing():
     assert good(place) == before
 
 
+def test_a_killed_restore_leaves_nothing():
+    place = Place()
+    before = good(place)
+    for i in range(count("DOOR_KILLS", 4, 40)):
+        d = images()
+        dump(place.server, d)
+        if i % 2:
+            empty_store(place)
+        files = store_files()
+        p = subprocess.Popen([CL, "restore", "-d", "-D", d], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.004 + 0.02 * (i % 7) / 7)
+        p.kill()
+        p.wait()
+        # The guardian looks for half a second for whatever is born late.
+        time.sleep(0.9)
+        if not alive(place.server):
+            assert os.path.ismount(STORE) == (not i % 2) and store_files() == files, (i, store_files(), files)
+            assert not i % 2 or not any(os.path.ismount(place.path(n)) for n in NAMES)
+            restore(d)
+        assert good(place) == before
+
+
 def test_the_path_is_taken():
     place = Place()
     d = images()

@@ -38,6 +38,7 @@ def calls_go_on(pids, path):
     """Every client gets answers."""
     for p in pids:
         f = DIR + "/clients.%d" % p
+        until("client %d" % p, 10, os.path.exists, f)
         n = until("calls of %d" % p, 10, lambda: (open(f).read().split() or [0, 0])[1])
         until("more answers for %d" % p, 20, lambda: int((open(f).read().split() or [0, n])[1]) > int(n))
 
