@@ -18,6 +18,7 @@
 /* Of one socket, in memory that all tasks share. */
 struct unix_shared {
 	atomic_int node_pid, node_fd; /* who has the node of its deleted name open, and as what */
+	atomic_uint callers;          /* datagram: who is still to connect to it */
 	atomic_uint turn;             /* listening: how many of those that wait are connected */
 	atomic_bool bound;            /* its name can be connected to */
 	atomic_bool served;           /* listening: all that were accepted are there */
@@ -80,6 +81,7 @@ struct unixsk_priv {
 	struct packet *queue, **last;
 	bool others;    /* filling it takes other files */
 	bool connected; /* in this process */
+	bool done;      /* all but waiting for its callers */
 	bool placed;
 };
 

@@ -187,6 +187,14 @@ static int place_waiting(struct pstree *t, struct file_desc *d, struct file_desc
 	return force_here(t, d, engine_master(d));
 }
 
+/* @d is to connect to @to when both are there. */
+static void call_on(struct file_desc *d, struct file_desc *to)
+{
+	unix_priv(d)->to = to;
+	if (to)
+		atomic_fetch_add(&unix_priv(to)->sh->callers, 1);
+}
+
 /* Its peer has no name, and so was once the other end of a pair, and has turned away. */
 static int place_mate(struct pstree *t, struct file_desc *d, struct file_desc *peer)
 {
@@ -198,8 +206,9 @@ static int place_mate(struct pstree *t, struct file_desc *d, struct file_desc *p
 		return -EOPNOTSUPP;
 	}
 	p->mate = d;
-	p->to = unix_entry(peer)->peer ? rfile_seen(t, FILE_KIND_unixsk, unix_entry(peer)->peer)
-				       : NULL;
+	call_on(peer, unix_entry(peer)->peer
+			      ? rfile_seen(t, FILE_KIND_unixsk, unix_entry(peer)->peer)
+			      : NULL);
 	return place_pair(t, d, peer);
 }
 
@@ -220,7 +229,7 @@ static int place_outside(struct pstree *t, struct file_desc *d, struct file_desc
 		return -ENOTCONN;
 	}
 	unix_priv(d)->role = UNIX_SINGLE;
-	unix_priv(d)->to = peer;
+	call_on(d, peer);
 	return force_here(t, d, engine_master(d));
 }
 
@@ -249,7 +258,7 @@ static int place_one(struct pstree *t, struct file_desc *d)
 	    (e->type != SOCK_DGRAM || e->peer_cred || !e->name.len))
 		return place_pair(t, d, NULL);
 	p->role = UNIX_SINGLE;
-	p->to = peer;
+	call_on(d, peer);
 	if (p->name && !p->name->maker)
 		p->name->maker = task_of(t, e->peer_cred, d);
 	if (p->name)

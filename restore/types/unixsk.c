@@ -65,12 +65,18 @@ static bool pair_ready(const struct unix_pair *p)
 static int connect_to(struct file_desc *d)
 {
 	struct file_desc *to = unix_priv(d)->to;
+	int ret;
 
 	if (!to)
 		return 0;
 	if (!file_stage_reached(to, FLE_OPEN))
 		return 1;
-	return unix_connect(d, file_fd(d), to);
+	ret = unix_connect(d, file_fd(d), to);
+	if (ret)
+		return ret;
+	atomic_fetch_sub(&unix_priv(to)->sh->callers, 1);
+	engine_progress(d->tree);
+	return 0;
 }
 
 static int open_pair(struct file_desc *d, int *new_fd)
@@ -218,7 +224,7 @@ static int open_client(struct file_desc *d, int *new_fd)
 	return p->role == UNIX_WAITING ? end_alone(d) : end_connected(d);
 }
 
-static int unixsk_open(struct file_desc *d, int *new_fd)
+static int open_by_role(struct file_desc *d, int *new_fd)
 {
 	switch (unix_priv(d)->role) {
 	case UNIX_PAIR:
@@ -231,6 +237,28 @@ static int unixsk_open(struct file_desc *d, int *new_fd)
 	default:
 		return open_single(d, new_fd);
 	}
+}
+
+/* Whoever connects to a name that was deleted goes through the node that is open here till then. */
+static bool has_callers(const struct file_desc *d)
+{
+	const struct unix_shared *sh = unix_priv(d)->sh;
+
+	return atomic_load(&sh->node_fd) >= 0 && atomic_load(&sh->callers) > 0;
+}
+
+static int unixsk_open(struct file_desc *d, int *new_fd)
+{
+	struct unixsk_priv *p = unix_priv(d);
+	int ret;
+
+	if (!p->done) {
+		ret = open_by_role(d, new_fd);
+		if (ret)
+			return ret;
+		p->done = true;
+	}
+	return has_callers(d) ? 1 : 0;
 }
 
 static bool unixsk_key(struct pstree *t, const struct file_desc *d, char *buf, size_t size)

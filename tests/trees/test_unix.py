@@ -91,6 +91,32 @@ while True:
 '''
 
 
+# Many processes are connected to a name that is deleted.
+DELETED = '''
+import os, signal, socket
+to = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+to.bind(os.getcwd() + "/deleted")
+for n in range(20):
+    if not os.fork():
+        to.close()
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        s.connect(os.getcwd() + "/deleted")
+        signal.signal(signal.SIGUSR1, lambda *_: s.send(b"here"))
+        s.send(b"ready")
+        while True:
+            signal.pause()
+for n in range(20):
+    to.recv(10)
+os.unlink("deleted")
+def check(*_):
+    print("OK" if [to.recv(10) for n in range(20)] == [b"here"] * 20 else "BAD", flush=True)
+signal.signal(signal.SIGUSR1, check)
+print("READY", flush=True)
+while True:
+    signal.pause()
+'''
+
+
 def begin(text):
     with open(PROG, "w") as f:
         f.write(text)
@@ -127,6 +153,19 @@ def test_files_in_flight_every_time():
         cycle(pid)
         poke(child, out, 2)
         stop_all()
+
+
+def test_deleted_name():
+    pid, out = begin(DELETED)
+    for n in range(count("DELETED", 3, 50)):
+        cycle(pid)
+        for child in tree(pid):
+            if child != pid:
+                os.kill(child, signal.SIGUSR1)
+        until("all to sleep", 20, lambda: all(stat(p)["state"] == "S" for p in tree(pid)))
+        time.sleep(0.05)
+        poke(pid, out, n + 1)
+    stop_all()
 
 
 def test_messages_without_a_byte():
