@@ -21,8 +21,8 @@
 #include "dump/files_sock.h"
 
 #define WORTH 256 /* so many are worth a thread */
-#define BATCH 12
-#define AHEAD 32 /* batches */
+#define BATCH ((size_t)12)
+#define AHEAD ((size_t)32) /* batches */
 
 struct slot {
 	struct fd_info fi;
@@ -85,7 +85,7 @@ static bool helper_fits(void)
 	cpu_set_t set;
 
 	if (lowest < 0 || getrlimit(RLIMIT_NOFILE, &files) < 0 ||
-	    (rlim_t)lowest + 2 * AHEAD * BATCH > files.rlim_cur)
+	    (size_t)lowest + 2 * AHEAD * BATCH > files.rlim_cur)
 		return false;
 	return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 1;
 }
