@@ -1,7 +1,9 @@
 # /dev/net/tun: without an interface, on a persistent one, one of several queues that is detached.
 import fcntl
+import json
 import os
 import struct
+import subprocess
 
 from common import check, done, ready
 
@@ -29,9 +31,19 @@ def look(fd):
 plain = os.open("/dev/net/tun", os.O_RDWR)
 t = made("tunA", TUN | NO_PI)
 queues = [made("tapB", TAP | MULTI), made("tapB", TAP | MULTI, True)]
+
+
+def packet_info():
+    """TUNGETIFF does not tell: IFF_NO_PI and IFF_NOFILTER are one bit."""
+    out = subprocess.run(["ip", "-j", "-d", "link"], capture_output=True, text=True, check=True).stdout
+    return {x["ifname"]: x["linkinfo"]["info_data"]["pi"] for x in json.loads(out) if x["ifname"] in ("tunA", "tapB")}
+
+
+pi = packet_info()
 before = [look(fd) for fd in [t] + queues]
 flags = [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in [plain, t] + queues]
 ready()
+check("packet information", (pi, packet_info()), ({"tunA": False, "tapB": True},) * 2)
 check("interfaces", [look(fd) for fd in [t] + queues], before)
 check("flags", [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in [plain, t] + queues], flags)
 try:
