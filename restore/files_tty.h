@@ -22,6 +22,28 @@ struct pty {
 	int mfd, sfd; /* ours; -1 */
 };
 
+/* The terminal of the tool, once for all files on it. */
+struct own_tty {
+	int fd;
+	int in;                 /* our standard input itself, if it is the terminal; or -1 */
+	int flags;              /* of in */
+	struct file_desc *heir; /* who gets it, as a job shares it with its shell */
+};
+
+/* What a description of a terminal knows. */
+struct tty_priv {
+	const TtyInfoEntry *info;
+	const RegFileEntry *reg;
+	struct pty *pty;   /* of a master or slave of the image */
+	bool master, ctty; /* ctty: it was opened as /dev/tty, and we are of that session */
+	int hung;          /* the descriptor itself, or -1 */
+	bool given;        /* the master's descriptor */
+	struct own_tty *own;
+	bool sets; /* puts back the settings of own, or of a device */
+};
+
+#define TTY_PTS "/dev/pts/"
+
 /* O_LARGEFILE, which our C library counts as 0: open(2) sets it, TIOCGPTPEER does not. */
 #define TTY_LARGEFILE 0100000u
 
@@ -32,6 +54,12 @@ struct pty {
 #define TTY_SEEN_CTTY (4ull << 32)
 #define TTY_SEEN_READY (5ull << 32)
 
+/* files_ttyload.c */
+int tty_load(struct pstree *t);
+const TtyInfoEntry *tty_info_find(const struct pstree *t, uint32_t id);
+bool tty_is_slave(const TtyInfoEntry *i);
+
+/* files_tty.c */
 int tty_open_peer(int master, uint32_t flags);
 int tty_pty_make(struct pstree *t, struct file_desc *d, struct pty *p);
 int tty_pty_finish(struct file_desc *d, const struct pty *p);

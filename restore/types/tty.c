@@ -1,6 +1,6 @@
 /*
  * tty - restore of terminals. Pseudoterminals are made by the tool, as are
- * slaves that are hung up; a shell job gets the terminal on which the restore
+ * slaves that are hung up (files_ttyload.c); a shell job gets the terminal on which the restore
  * was started; other devices are opened by path. A master waits for its
  * slaves if it is to be locked or exclusive. The other half is
  * dump/types/tty.c.
@@ -18,230 +18,6 @@
 
 #include "base/fd.h"
 #include "proto/regfile.pb-c.h"
-
-#define RDEV_PTMX ((5u << 8) | 2) /* rdev of masters in the image */
-
-#define PTS "/dev/pts/"
-
-/* The terminal of the tool, once for all files on it. */
-struct own_tty {
-	int fd;
-	int in;                 /* our standard input itself, if it is the terminal; or -1 */
-	int flags;              /* of in */
-	struct file_desc *heir; /* who gets it, as a job shares it with its shell */
-};
-
-struct tty_priv {
-	const TtyInfoEntry *info;
-	const RegFileEntry *reg;
-	struct pty *pty;   /* of a master or slave of the image */
-	bool master, ctty; /* ctty: it was opened as /dev/tty, and we are of that session */
-	int hung;          /* the descriptor itself, or -1 */
-	bool given;        /* the master's descriptor */
-	struct own_tty *own;
-	bool sets; /* puts back the settings of own, or of a device */
-};
-
-static int each_info(const struct pstree *t, struct image_reader *r, const ProtobufCMessage *m)
-{
-	(void)r;
-	idmap_put(&restore_files(t)->content[IMAGE_TTY_INFO], ((const TtyInfoEntry *)m)->id,
-		  (void *)(uintptr_t)m);
-	return 0;
-}
-
-static int each_data(const struct pstree *t, struct image_reader *r, const ProtobufCMessage *m)
-{
-	(void)r;
-	idmap_put(&restore_files(t)->content[IMAGE_TTY_DATA], ((const TtyDataEntry *)m)->tty_id,
-		  (void *)(uintptr_t)m);
-	return 0;
-}
-
-static int path_open(struct file_desc *d, int *new_fd)
-{
-	(void)new_fd;
-	return file_fail(d, EBADMSG, "the path of a terminal is not a file of its own");
-}
-
-/* Names of slaves come and go with their terminals: nothing to look for. */
-static const struct file_desc_ops path_ops = { .open = path_open };
-
-static const RegFileEntry *reg_of(struct pstree *t, const TtyFileEntry *e)
-{
-	struct file_desc *reg = e->has_regf_id ? file_desc_find(t, e->regf_id) : NULL;
-	const RegFileEntry *r;
-
-	if (!reg || reg->kind != FILE_KIND_reg)
-		return NULL;
-	r = file_desc_entry(reg);
-	if (!strncmp(r->name, PTS, sizeof(PTS) - 1) && list_empty(&reg->fles))
-		reg->ops = &path_ops;
-	return r;
-}
-
-static struct pty *pty_at(struct pstree *t, uint64_t key, uint32_t index)
-{
-	struct pty *p = rfile_seen(t, FILE_KIND_tty, key | index);
-
-	if (p)
-		return p;
-	p = arena_new_of(t->arena, struct pty);
-	*p = (struct pty){ .index = index, .mfd = -1, .sfd = -1 };
-	rfile_see(t, FILE_KIND_tty, key | index, p);
-	file_keep(t, &p->mfd);
-	file_keep(t, &p->sfd);
-	return p;
-}
-
-static bool is_master(const TtyInfoEntry *i)
-{
-	return i->type == TTY_TYPE__PTY && i->pty && i->rdev == RDEV_PTMX;
-}
-
-static struct pty *session_pty(struct pstree *t, const TtyInfoEntry *i)
-{
-	struct file_desc *d;
-
-	if (i->pty)
-		return rfile_seen(t, FILE_KIND_tty, TTY_SEEN_PTY | i->pty->index);
-	if (i->has_behind)
-		return rfile_seen(t, FILE_KIND_tty, TTY_SEEN_PTY | i->behind);
-	list_for_each(d, &t->files.descs, list) {
-		struct tty_priv *p = d->kind == FILE_KIND_tty ? file_desc_priv(d) : NULL;
-
-		if (p && p->pty && i->sid && p->pty->sid == (pid_t)i->sid)
-			return p->pty;
-	}
-	return NULL;
-}
-
-static int load_one(struct pstree *t, struct file_desc *d)
-{
-	const TtyFileEntry *e = file_desc_entry(d);
-	struct tty_priv *p = file_desc_priv(d);
-
-	p->reg = reg_of(t, e);
-	p->info = idmap_get(&restore_files(t)->content[IMAGE_TTY_INFO], e->tty_info_id);
-	if (!p->info)
-		return file_fail(d, EBADMSG, "terminal %u is not in tty-info.img", e->tty_info_id);
-	p->master = is_master(p->info);
-	if (p->master && !list_empty(&d->fles)) {
-		p->pty = pty_at(t, TTY_SEEN_PTY, p->info->pty->index);
-		if (p->pty->master)
-			return file_fail(d, EBADMSG, "terminal %u has two masters", p->pty->index);
-		p->pty->master = d;
-		p->pty->info = p->info;
-	}
-	return 0;
-}
-
-static void join_slave(struct tty_priv *p, struct pty *pty)
-{
-	p->pty = pty;
-	pty->has_slave = true;
-	if (p->info->type == TTY_TYPE__PTY) {
-		pty->slave_info = p->info;
-		pty->slave_reg = p->reg;
-	}
-}
-
-static void note_session(struct pty *pty, const TtyInfoEntry *i)
-{
-	if (i->sid && !pty->sid) {
-		pty->sid = (pid_t)i->sid;
-		pty->pgrp = (pid_t)i->pgrp;
-	}
-}
-
-/* One that is hung up: made so here, once all of them are open. */
-static int make_hung(struct pstree *t, struct file_desc *d)
-{
-	const TtyFileEntry *e = file_desc_entry(d);
-	struct tty_priv *p = file_desc_priv(d);
-	struct pty *pty = pty_at(t, TTY_SEEN_HUNG, e->tty_info_id);
-	int fd;
-
-	pty->index = p->info->pty ? p->info->pty->index : 0;
-	fd = tty_pty_hung(d, pty, e->flags);
-	if (fd < 0)
-		return -1;
-	p->hung = fd;
-	file_keep(t, &p->hung);
-	return 0;
-}
-
-static bool is_slave(const TtyInfoEntry *i)
-{
-	return (i->type == TTY_TYPE__PTY && !is_master(i)) || i->type == TTY_TYPE__CTTY;
-}
-
-/* Masters first, then who has what of them. */
-static int index_all(struct pstree *t)
-{
-	struct file_desc *d;
-	struct tty_priv *p;
-
-	list_for_each(d, &t->files.descs, list) {
-		if (d->kind != FILE_KIND_tty)
-			continue;
-		((struct tty_priv *)file_desc_priv(d))->hung = -1;
-		if (load_one(t, d) < 0)
-			return -EBADMSG;
-	}
-	for (int pass = 0; pass < 2; pass++) {
-		list_for_each(d, &t->files.descs, list) {
-			struct pty *pty;
-
-			p = d->kind == FILE_KIND_tty ? file_desc_priv(d) : NULL;
-			if (!p || (p->info->type == TTY_TYPE__CTTY) != pass)
-				continue;
-			pty = p->master ? p->pty : NULL;
-			if (is_slave(p->info) && p->info->termios)
-				pty = session_pty(t, p->info);
-			if (!pty)
-				continue;
-			note_session(pty, p->info);
-			if (!p->master)
-				join_slave(p, pty);
-		}
-	}
-	return 0;
-}
-
-static int make_all(struct pstree *t)
-{
-	struct file_desc *d;
-	struct tty_priv *p;
-	struct pty *pty;
-
-	list_for_each(d, &t->files.descs, list) {
-		p = d->kind == FILE_KIND_tty ? file_desc_priv(d) : NULL;
-		if (!p || !p->master || !p->pty)
-			continue;
-		if (tty_pty_make(t, d, p->pty) < 0)
-			return -EIO;
-		if (p->pty->sid)
-			tty_ctty_is(t, p->pty->sid, p->pty->pgrp, &p->pty->mfd);
-	}
-	list_for_each(d, &t->files.descs, list) {
-		p = d->kind == FILE_KIND_tty ? file_desc_priv(d) : NULL;
-		if (p && is_slave(p->info) && !p->info->termios && make_hung(t, d) < 0)
-			return -EIO;
-	}
-	list_for_each(d, &t->files.descs, list) {
-		pty = d->kind == FILE_KIND_tty
-			      ? rfile_seen(t, FILE_KIND_tty,
-					   TTY_SEEN_HUNG |
-						   ((const TtyFileEntry *)d->msg)->tty_info_id)
-			      : NULL;
-		if (!pty)
-			continue;
-		close_owned(&pty->mfd);
-		pty->mfd = -1;
-	}
-	return 0;
-}
 
 static struct own_tty *own_tty(struct pstree *t, struct file_desc *d)
 {
@@ -374,14 +150,7 @@ static int tty_prepare(struct pstree *t, struct file_desc *d)
 
 	if (!rfile_seen(t, FILE_KIND_tty, TTY_SEEN_READY)) {
 		rfile_see(t, FILE_KIND_tty, TTY_SEEN_READY, d);
-		ret = file_side_load(t, IMAGE_TTY_INFO, &tty_info_entry__descriptor, each_info);
-		if (!ret)
-			ret = file_side_load(t, IMAGE_TTY_DATA, &tty_data_entry__descriptor,
-					     each_data);
-		if (!ret)
-			ret = index_all(t);
-		if (!ret)
-			ret = make_all(t);
+		ret = tty_load(t);
 		if (ret)
 			return ret;
 	}
@@ -402,7 +171,7 @@ static int tty_prepare(struct pstree *t, struct file_desc *d)
 		return prepare_ctty(t, d, p, (pid_t)p->info->sid);
 	if (p->pty)
 		return 0;
-	return is_slave(p->info) ? prepare_outside(t, d) : prepare_device(t, d);
+	return tty_is_slave(p->info) ? prepare_outside(t, d) : prepare_device(t, d);
 }
 
 /* 1 if the foreground group is not there yet. */
@@ -458,7 +227,7 @@ static int open_slave(struct file_desc *d)
 
 	if (p->ctty)
 		fd = open("/dev/tty", open_flags(e));
-	else if (!p->reg || !strncmp(p->reg->name, PTS, sizeof(PTS) - 1) ||
+	else if (!p->reg || !strncmp(p->reg->name, TTY_PTS, sizeof(TTY_PTS) - 1) ||
 		 p->info->type == TTY_TYPE__CTTY)
 		fd = tty_open_peer(p->pty->mfd, open_flags(e) | (e->flags & TTY_LARGEFILE));
 	else
@@ -558,9 +327,7 @@ static bool tty_key(struct pstree *t, const struct file_desc *d, char *buf, size
 	const TtyFileEntry *e = file_desc_entry(d);
 	const TtyInfoEntry *i;
 
-	if (file_side_load(t, IMAGE_TTY_INFO, &tty_info_entry__descriptor, each_info))
-		return false;
-	i = idmap_get(&restore_files(t)->content[IMAGE_TTY_INFO], e->tty_info_id);
+	i = tty_info_find(t, e->tty_info_id);
 	if (!i || !i->has_dev)
 		return false;
 	snprintf(buf, size, "tty[%x:%x]", i->rdev, i->dev);
