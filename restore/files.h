@@ -24,6 +24,8 @@ struct ghost {
 	uint32_t id;        /* remap_id */
 	int type;           /* enum RemapType */
 	int fd;
+	uint32_t kdev; /* where it was: device and inode, 0 if the image does not tell */
+	uint64_t ino;
 	const char *name; /* a linked one for each name that it had */
 	const char *link; /* the other name that a linked one has for the restore */
 	struct file_desc
@@ -95,6 +97,7 @@ int file_ghost_prepare(struct pstree *t, struct file_desc *d);
 bool file_is_ghost(const struct file_desc *d);
 int file_ghost_open(struct file_desc *d, int flags);
 int file_ghost_fd(const struct file_desc *d);
+int file_ghost_at(const struct pstree *t, uint32_t kdev, uint64_t ino);
 int ghost_make_parents(char *path, int *made);
 void ghost_remove_parents(char *path, int made);
 #define GHOST_MARK ".criu-lite-ghost." /* known to dump, which leaves it out of the name */
@@ -109,8 +112,8 @@ int file_link_make(struct pstree *t, struct file_desc *d, struct ghost *g);
 
 /* files_notify.c */
 struct FhEntry;
-int notify_target(struct file_desc *d, const struct FhEntry *h, uint32_t kdev, char *path,
-		  int *hold);
+int notify_target(struct file_desc *d, const struct FhEntry *h, uint32_t kdev, uint64_t ino,
+		  char *path, int *hold);
 
 /* files_dead.c */
 struct dead_process {

@@ -249,6 +249,8 @@ static int make_ghost(struct pstree *t, struct file_desc *d, struct ghost *g)
 		ret = file_fail(d, EBADMSG, "ghost-file-%x.img is empty", g->id);
 	e = (const GhostFileEntry *)m;
 	if (ret > 0) {
+		g->kdev = e->dev;
+		g->ino = e->ino;
 		g->fd = g->tmpfile && S_ISREG(e->mode) ? make_tmpfile(g->tmpfile)
 						       : make_node(d, reg->name, e, g->id);
 		ret = g->fd < 0 ? g->fd : 0;
@@ -386,5 +388,22 @@ int file_ghost_fd(const struct file_desc *d)
 {
 	const struct ghost *g = d->kind == FILE_KIND_reg ? ghost_find(d) : NULL;
 
+	return g ? g->fd : -1;
+}
+
+/**
+ * file_ghost_at - the tool's descriptor of a file that has no name, by where it was
+ * @t: the tree
+ * @kdev: its device at the dump
+ * @ino: its inode there
+ *
+ * Return: as file_ghost_fd().
+ */
+int file_ghost_at(const struct pstree *t, uint32_t kdev, uint64_t ino)
+{
+	const struct ghost *g = restore_files(t)->ghosts;
+
+	while (g && (!g->ino || g->ino != ino || g->kdev != kdev))
+		g = g->next;
 	return g ? g->fd : -1;
 }

@@ -27,12 +27,14 @@
  * @d: the watching file
  * @h: the handle in the image, with a path or the id of a file without one if it had them
  * @kdev: the device that it was on
+ * @ino: its inode there
  * @path: gets the path; room for PATH_MAX bytes
  * @hold: gets a descriptor that must stay open meanwhile, or -1
  *
  * Return: 0, or -1, recorded.
  */
-int notify_target(struct file_desc *d, const FhEntry *h, uint32_t kdev, char *path, int *hold)
+int notify_target(struct file_desc *d, const FhEntry *h, uint32_t kdev, uint64_t ino, char *path,
+		  int *hold)
 {
 	const struct file_desc *ghost = h->has_file_id ? file_desc_find(d->tree, h->file_id) : NULL;
 	cleanup_close int mnt = -1;
@@ -53,6 +55,12 @@ int notify_target(struct file_desc *d, const FhEntry *h, uint32_t kdev, char *pa
 	}
 	if (h->path) {
 		snprintf(path, PATH_MAX, "%s", h->path);
+		return 0;
+	}
+	/* CRIU has no number for a file without a name: it is the one of that inode. */
+	fd = file_ghost_at(d->tree, kdev, ino);
+	if (fd >= 0) {
+		snprintf(path, PATH_MAX, "/proc/self/fd/%d", fd);
 		return 0;
 	}
 	if (h->bytes > FHANDLE_MAX || h->bytes > h->n_handle * sizeof(*h->handle))

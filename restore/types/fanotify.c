@@ -26,7 +26,7 @@ static int mark_path(struct file_desc *d, const FanotifyMarkEntry *m, char *path
 {
 	*hold = -1;
 	if (m->type == MARK_TYPE__INODE && m->ie)
-		return notify_target(d, m->ie->f_handle, m->s_dev, path, hold);
+		return notify_target(d, m->ie->f_handle, m->s_dev, m->ie->i_ino, path, hold);
 	if (m->type != MARK_TYPE__MOUNT || !m->me)
 		return file_fail(d, EBADMSG, "a mark of kind %d", m->type);
 	if (m->me->path)

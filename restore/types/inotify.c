@@ -21,7 +21,7 @@ static int add_watch(struct file_desc *d, int fd, const InotifyWdEntry *w)
 	char path[PATH_MAX];
 	int wd;
 
-	if (notify_target(d, w->f_handle, w->s_dev, path, &hold) < 0)
+	if (notify_target(d, w->f_handle, w->s_dev, w->i_ino, path, &hold) < 0)
 		return -1;
 	if (w->wd > INT32_MAX || ioctl(fd, SET_NEXT_WD, (int32_t)w->wd) < 0)
 		return file_fail(d, errno, "number %u for a watch", w->wd);

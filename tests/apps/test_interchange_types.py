@@ -8,8 +8,8 @@ TYPES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../types/test_
 BOTH = ["bpfmap-between", "eventfd-between", "eventpoll-between", "fanotify-between", "fifo", "ghost-between", "ghost-big",
         "inetsk-between", "inotify", "memfd", "memfd-kinds", "ns", "pidfd", "pipe-between", "reg-between", "reg-proc", "signalfd", "table",
         "timerfd", "tty-between", "unixsk-between"]
-# These the other tool brings back as something else: a name of its own, a memfd in the place of shared memory.
-THEIRS = BOTH + ["reg-linked", "table-mapped"]
+# These the other tool brings back as something else: without a watch, a name of its own, a memfd in the place of shared memory.
+THEIRS = BOTH + ["inotify-between", "reg-linked", "table-mapped"]
 
 
 def exchange(role, names):
