@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "dump/dump.h"
@@ -67,6 +68,37 @@ START_TEST(halves)
 }
 END_TEST
 
+/* Where a message has another file name than its type: those of CRIU, which other tools import. */
+static const struct {
+	const char *type, *proto;
+} elsewhere[] = {
+	{ "inetsk", "sk-inet" },       { "unixsk", "sk-unix" }, { "netlinksk", "sk-netlink" },
+	{ "packetsk", "packet-sock" }, { "reg", "regfile" },
+};
+
+START_TEST(proto)
+{
+	const struct file_type *t = &file_types[_i];
+	const char *name = t->name;
+	char path[128], line[256], want[128];
+	bool found = false;
+	FILE *in;
+
+	enter_sources();
+	for (size_t i = 0; i < sizeof(elsewhere) / sizeof(*elsewhere); i++)
+		if (!strcmp(elsewhere[i].type, t->name))
+			name = elsewhere[i].proto;
+	snprintf(path, sizeof(path), "proto/%s.proto", name);
+	snprintf(want, sizeof(want), "message %s {", t->msg->name);
+	in = fopen(path, "re");
+	ck_assert_msg(in != NULL, "%s is missing", path);
+	while (fgets(line, sizeof(line), in))
+		found |= !strncmp(line, want, strlen(want));
+	fclose(in);
+	ck_assert_msg(found, "%s has no %s", path, t->msg->name);
+}
+END_TEST
+
 START_TEST(files)
 {
 	static const char *const where[] = { "dump/types/%s.c", "restore/types/%s.c",
@@ -90,6 +122,7 @@ int main(void)
 
 	tcase_add_loop_test(t, message, 0, FILE_KINDS);
 	tcase_add_loop_test(t, halves, 0, FILE_KINDS);
+	tcase_add_loop_test(t, proto, 0, FILE_KINDS);
 	tcase_add_loop_test(t, files, 0, FILE_KINDS);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
