@@ -181,7 +181,10 @@ static int thread_table(struct dump_ctx *ctx, struct table_order *o, struct pstr
 	th->fdt->thread_of = it;
 	th->fdt->tid = th->tid;
 	note_table(ctx, o, at, th->tid, th->fdt);
-	return dump_table(ctx, user);
+	files_thread_borrow(it, user);
+	ret = dump_table(ctx, user);
+	files_thread_return(user);
+	return ret;
 }
 
 /* Threads that have left the table of their process; a process may have what a thread has, too. */

@@ -92,6 +92,8 @@ int file_fown(const struct fd_info *fi, FownEntry *fown);
 
 /* files_thread.c */
 int files_thread(struct dump_ctx *ctx, struct pstree_item *it, pid_t tid, struct pstree_item **out);
+void files_thread_borrow(struct pstree_item *it, struct pstree_item *user);
+void files_thread_return(struct pstree_item *user);
 const struct dump_task *files_thread_find(const struct dump_ctx *ctx, pid_t tid);
 
 /* files_list.c */

@@ -63,6 +63,30 @@ int files_thread(struct dump_ctx *ctx, struct pstree_item *it, pid_t tid, struct
 }
 
 /**
+ * files_thread_borrow - let the thread tell itself which numbers it has, by remote calls
+ * @it: the process
+ * @user: what stands for the thread; if it cannot be asked /proc is
+ */
+void files_thread_borrow(struct pstree_item *it, struct pstree_item *user)
+{
+	struct remote *r = it->dump->remote;
+
+	if (r && remote_attach_thread(r, user->pid) == 0)
+		user->dump->remote = r;
+}
+
+/**
+ * files_thread_return - the thread is as it was found
+ * @user: what stands for it
+ */
+void files_thread_return(struct pstree_item *user)
+{
+	if (user->dump->remote)
+		remote_detach_thread(user->dump->remote, user->pid);
+	user->dump->remote = NULL;
+}
+
+/**
  * files_thread_find - what stands for a thread
  * @ctx: the dump
  * @tid: the thread
