@@ -5,11 +5,13 @@
  *
  * Says READY on standard output when everybody stands still. Each description
  * has between one and five holders, under numbers of their own; some processes
- * share the table of their parent. The same seed gives the same tree. It works
+ * share the table of their parent, some have a thread with a table of its own,
+ * which children may share, too. The same seed gives the same tree. It works
  * in the current directory.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -47,9 +49,12 @@
 static int nr_processes, nr_wanted;
 static int fds[MAX_FILES];
 static uint32_t holders[MAX_FILES]; /* a bit for each process */
+static uint32_t thread_holders[MAX_FILES];
 static int nr_files;
 static int parent[MAX_PROCESSES];
-static bool shares[MAX_PROCESSES]; /* its parent's table */
+static bool shares[MAX_PROCESSES];    /* its parent's table */
+static bool of_thread[MAX_PROCESSES]; /* or rather that of its parent's thread */
+static bool threads[MAX_PROCESSES];   /* has a thread with a table of its own */
 static uint64_t random_state;
 static int *settled; /* shared: how many stand still */
 
@@ -289,7 +294,10 @@ static void make_all(void)
 		for (unsigned n = 1 + draw(5); n; n--) {
 			unsigned p = draw((unsigned)nr_processes);
 
-			holders[i] |= 1u << (shares[p] ? 0 : p);
+			if (threads[p] && draw(2))
+				thread_holders[i] |= 1u << p;
+			else
+				holders[i] |= 1u << (shares[p] ? 0 : p);
 		}
 	}
 }
@@ -297,11 +305,14 @@ static void make_all(void)
 /* Each but the root is born by one that is born before; those that share a table bear nobody. */
 static void plan_tree(void)
 {
+	threads[0] = draw(3) == 0;
 	for (int i = 1; i < nr_processes; i++) {
 		shares[i] = draw(6) == 0;
 		do {
 			parent[i] = (int)draw((unsigned)i);
 		} while (shares[parent[i]]);
+		of_thread[i] = shares[i] && threads[parent[i]] && draw(2);
+		threads[i] = !shares[i] && draw(5) == 0;
 	}
 }
 
@@ -312,34 +323,71 @@ static void stand_still(void)
 		pause();
 }
 
-/* Keeps what this process holds, under new numbers unless it is the root. */
-static void keep_own(int me)
+/* Keeps, under new numbers, what this process holds, or its thread. */
+static void keep_some(const uint32_t *held, int me)
 {
 	bool used[CHILD_RANGE] = { false };
 
 	for (int i = 0; i < nr_files; i++) {
 		unsigned at;
 
-		if (!me && !(holders[i] & 1))
-			close(fds[i]);
 		/* Some have it twice. */
-		for (int n = me && holders[i] >> me & 1 ? 1 + !draw(8) : 0; n; n--) {
+		for (int n = held[i] >> me & 1 ? 1 + !draw(8) : 0; n; n--) {
 			while (used[at = draw(CHILD_RANGE)])
 				;
 			used[at] = true;
 			NEED(dup3(fds[i], CHILD_NUMBERS + (int)at, draw(2) ? O_CLOEXEC : 0) >= 0);
 		}
 	}
-	if (me)
-		close_range(0, CHILD_NUMBERS - 1, 0);
+	close_range(0, CHILD_NUMBERS - 1, 0);
 }
 
-static void bear(int me, bool sharing)
+/* The root keeps the numbers. */
+static void keep_own(int me)
+{
+	if (me) {
+		keep_some(holders, me);
+		return;
+	}
+	for (int i = 0; i < nr_files; i++)
+		if (!(holders[i] & 1))
+			close(fds[i]);
+}
+
+static void bear(int me, bool sharing, bool by_thread);
+
+/* Shared with nobody but the leader, which waits. */
+static volatile int thread_stands;
+
+static void *thread_main(void *arg)
+{
+	int me = *(int *)arg;
+
+	NEED(unshare(CLONE_FILES) == 0);
+	keep_some(thread_holders, me);
+	bear(me, true, true);
+	thread_stands = 1;
+	for (;;)
+		pause();
+}
+
+static void make_thread(int me)
+{
+	pthread_t t;
+
+	if (!threads[me])
+		return;
+	NEED(pthread_create(&t, NULL, thread_main, &me) == 0);
+	while (!thread_stands)
+		usleep(1000);
+}
+
+static void bear(int me, bool sharing, bool by_thread)
 {
 	for (int i = me + 1; i < nr_processes; i++) {
 		long pid;
 
-		if (parent[i] != me || shares[i] != sharing)
+		if (parent[i] != me || shares[i] != sharing || of_thread[i] != by_thread)
 			continue;
 		pid = sharing ? syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0) : fork();
 		NEED(pid >= 0);
@@ -348,9 +396,10 @@ static void bear(int me, bool sharing)
 		if (sharing)
 			stand_still();
 		random_state += (uint64_t)i * 0x9e3779b97f4a7c15u;
-		bear(i, false);
+		bear(i, false, false);
+		make_thread(i);
 		keep_own(i);
-		bear(i, true);
+		bear(i, true, false);
 		stand_still();
 	}
 }
@@ -371,9 +420,10 @@ int main(int argc, char **argv)
 	NEED(settled != MAP_FAILED);
 	plan_tree();
 	make_all();
-	bear(0, false);
+	bear(0, false, false);
+	make_thread(0);
 	keep_own(0);
-	bear(0, true);
+	bear(0, true, false);
 	while (__atomic_load_n(settled, __ATOMIC_ACQUIRE) < nr_processes - 1)
 		usleep(1000);
 	printf("READY\n");

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Twenty processes share three hundred descriptions of all kinds at random: what leads to what is the same after a
+"""Twenty processes, and threads of theirs with tables of their own, share three hundred descriptions of all kinds at
+random: what leads to what is the same after a
 restore as before the dump, by kcmp(2). SEED begins, SEEDS says how many; each is a tree of its own."""
 import os, shutil
 from cl import *
@@ -18,11 +19,12 @@ def one_tree(seed):
     assert open(out).read() == "READY\n", open(out).read()
     pids = sorted(tree(pid))
     assert len(pids) == 20, pids
-    before = groups(pids), tables(pids), cloexec(pids)
+    ids = [int(t) for p in pids for t in os.listdir("/proc/%d/task" % p)]
+    before = groups(ids), tables(ids), cloexec(ids)
     assert len(before[0]) > 250, len(before[0])
     cycle(pid)
     assert sorted(tree(pid)) == pids
-    after = groups(pids), tables(pids), cloexec(pids)
+    after = groups(ids), tables(ids), cloexec(ids)
     for was, now, what in zip(before, after, ("descriptions", "tables", "close-on-exec")):
         assert was == now, "seed %d: %s: only before %s, only after %s" % (seed, what, list(was - now)[:5], list(now - was)[:5])
     stop_all()
