@@ -6,6 +6,10 @@ from cl import *
 
 UNP, FREEBSD = os.environ.get("UNPV22E"), os.environ.get("FREEBSD_DOORS")
 LIB = os.path.join(os.environ.get("BUILD", os.path.dirname(CL)), "lib/libdoor.a")
+# As the library was built. The programs run under stdbuf, which preloads a library of its own.
+SAN = ["-fsanitize=" + os.environ["SAN"]] if os.environ.get("SAN") else []
+os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"  # theirs
+SAN += ["-static-libasan"] if "address" in os.environ.get("SAN", "") else []
 HEADERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../criu-lite/lib")
 
 # What configure would find out here.
@@ -76,14 +80,13 @@ def book():
     pathlib.Path(top, "config.h").write_text(CONFIG)
     # A link to the header in lib/, which some copies have as text.
     shutil.copy(top + "/lib/unpipc.h", top + "/doors/unpipc.h")
-    cc = ["gcc", "-w", "-std=gnu89", "-D_GNU_SOURCE", "-I" + HEADERS]
+    # One of them yields as the threads of Solaris do.
+    cc = ["gcc", "-w", "-std=gnu89", "-D_GNU_SOURCE", "-Dthr_yield=sched_yield", "-I" + HEADERS, *SAN]
     names = "error wrapdoor wrappthread wrapstdio wrapunix signal signal_intr timing tv_sub set_concurrency"
     sources = [top + "/lib/%s.c" % n for n in names.split() if os.path.exists(top + "/lib/%s.c" % n)]
     for s in sources:
         shell(*cc, "-c", s, "-o", s[:-1] + "o", cwd=top + "/lib")
     for p in pathlib.Path(top, "doors").glob("*.c"):
-        if p.stem == "tserver1":
-            continue  # wants thr_yield() of Solaris threads
         shell(*cc, p.name, *[s[:-1] + "o" for s in sources], LIB, "-lm", "-pthread", "-o", p.stem, cwd=top + "/doors")
     return top
 
@@ -144,6 +147,20 @@ def test_row_17_threads():
             assert out().count("my_thread: created server thread") == 4, out()
             assert ", DOOR_PRIVATE" in client(top, "doorinfo", door)
         stop(pid)
+
+
+def test_row_17_private_pool():
+    """tserver1: a thread of a private pool is asked for before door_create() returns, and waits for the descriptor."""
+    top, door = book(), DIR + "/private"  # it wants to make the file
+    pid, out = server(top, "tserver1", door)
+    text = client(top, "tclient1", door)
+    assert re.search(r"di_target = %d, di_proc = 0x\w+, di_data = 0x2c, di_attr = 2\n" % pid, text), text
+    assert text.endswith("result: 1 9 36 81\n"), text
+    text = until("the server's words", 5, lambda: "arg[0] = 1, arg[1] = 3, arg[2] = 6, arg[3]= 9" in out() and out())
+    assert re.search(r"server called, thread id \d+, 32 bytes of arguments, cookie = 0x2c\neuid = 0, ruid = 0, pid = \d+\n", text), text
+    # One thread, and another when that one had the call.
+    assert text.count("created server thread") == 2, text
+    stop(pid)
 
 
 def test_row_17_two_doors():
@@ -229,7 +246,7 @@ def test_row_17_freebsd():
     pathlib.Path(inc, "longlong.h").write_text("#define HAVE_64BIT_LONG_LONG\n")  # what its make finds out
     fnv = [str(p) for p in pathlib.Path(top, "fnv").glob("hash_*.c")]
     for name in ("door_basic_test", "door_parallel_test"):
-        shell("gcc", "-w", "-D_GNU_SOURCE", "-I" + inc, "-I" + HEADERS, name + ".c", "door_helper.c", *fnv, LIB, "-pthread", "-o", name, cwd=top)
+        shell("gcc", "-w", "-D_GNU_SOURCE", *SAN, "-I" + inc, "-I" + HEADERS, name + ".c", "door_helper.c", *fnv, LIB, "-pthread", "-o", name, cwd=top)
         # Servers and client begin at the same time, and the client does not wait.
         until(name + " to find its servers", 60, lambda: run_freebsd(top, name))
 

@@ -248,12 +248,6 @@ static void row21_cancel(void)
 {
 	int fd;
 
-#ifdef __SANITIZE_ADDRESS__
-	skip("AddressSanitizer keeps the marks of a stack that a cancelled thread has left");
-#endif
-#ifdef __SANITIZE_THREAD__
-	skip("ThreadSanitizer sees no locks in a thread that is cancelled");
-#endif
 	fd = door_create(wait_go, (void *)1, 0);
 	f = shared(sizeof(*f));
 	for (int i = 1; i <= 5; i++) {
