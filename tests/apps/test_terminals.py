@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Programs on terminals, driven through one: each is dumped and restored, and must be usable again."""
 from cl import *
-import pty, select, termios
+import fcntl, pty, select, struct, termios
 
 SHELL = ["/bin/bash", "--norc", "--noprofile", "-i"]
 
@@ -17,6 +17,8 @@ class Terminal:
             os.environ.update(TERM="xterm", PS1="$ ", HISTFILE="", HOME=cwd, **env)
             os.execvp(argv[0], argv)
         os.set_inheritable(self.fd, False)
+        TIOCGPTN = 0x80045430
+        self.name = "/dev/pts/%d" % struct.unpack("I", fcntl.ioctl(self.fd, TIOCGPTN, bytes(4)))
         termios.tcsetwinsize(self.fd, (24, 80))
         started.append(self.pid)
 
@@ -220,6 +222,9 @@ def test_tmux():
         time.sleep(0.1)  # what comes at once is pasted
         client.type("d")
         client.expect("detached")
+        # It is the client that says so; the server may still have its terminal.
+        until("the server to have only its own terminals", 10,
+              lambda: client.name not in [os.readlink("/proc/%d/fd/%s" % (server, n)) for n in os.listdir("/proc/%d/fd" % server)])
     say("kill-server")
 
 
