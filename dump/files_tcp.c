@@ -181,7 +181,7 @@ bool tcp_urgent(int fd, const InetSkEntry *e)
 	/* The byte has been read, and what was before it has not. More may come any time. */
 	tcp_tuple_of(e, &t);
 	return tcpdiag_unread(&t, (int)e->family, &unread) == 0 && ioctl(fd, SIOCINQ, &inq) == 0 &&
-	       (int64_t)unread > inq + 1ll;
+	       (int64_t)unread - inq > 1;
 }
 
 /* Thousands of connections are thousands of descriptors of ours. */
