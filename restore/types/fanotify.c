@@ -47,6 +47,9 @@ static int add_mark(struct file_desc *d, int fd, const FanotifyMarkEntry *m)
 	if (mark_path(d, m, path, &hold) < 0)
 		return -1;
 	how |= m->mflags & FAN_MARK_EVICTABLE;
+	/* The path is that of what is watched, which may be a link itself. */
+	if (m->type == MARK_TYPE__INODE && m->ie->f_handle->path)
+		how |= FAN_MARK_DONT_FOLLOW;
 	if (m->mask && fanotify_mark(fd, how, m->mask, AT_FDCWD, path) < 0)
 		return file_fail(d, errno, "mark %s with mask %#x", path, m->mask);
 	how |= ignore | (m->mflags & FAN_MARK_IGNORED_SURV_MODIFY);

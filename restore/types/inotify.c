@@ -25,7 +25,9 @@ static int add_watch(struct file_desc *d, int fd, const InotifyWdEntry *w)
 		return -1;
 	if (w->wd > INT32_MAX || ioctl(fd, SET_NEXT_WD, (int32_t)w->wd) < 0)
 		return file_fail(d, errno, "number %u for a watch", w->wd);
-	wd = inotify_add_watch(fd, path, w->mask & SETTABLE);
+	/* The path is that of what is watched, which may be a link itself. */
+	wd = inotify_add_watch(fd, path,
+			       (w->mask & SETTABLE) | (w->f_handle->path ? IN_DONT_FOLLOW : 0));
 	if (wd < 0)
 		return file_fail(d, errno, "watch %s", path);
 	if ((uint32_t)wd != w->wd)
