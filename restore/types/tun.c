@@ -156,7 +156,8 @@ static int set_link(struct file_desc *d, const TunfileEntry *e, const TunIfaceEn
 	if (i->hwaddr.len > RTLINK_HWADDR || (i->master && strlen(i->master) >= IFNAMSIZ) ||
 	    (i->alias && strlen(i->alias) >= RTLINK_ALIAS))
 		return file_fail(d, EBADMSG, "interface %s has what none can have", e->netdev);
-	memcpy(l.hwaddr, i->hwaddr.data, i->hwaddr.len);
+	if (i->hwaddr.len)
+		memcpy(l.hwaddr, i->hwaddr.data, i->hwaddr.len);
 	snprintf(l.master, sizeof(l.master), "%s", i->master ?: "");
 	snprintf(l.alias, sizeof(l.alias), "%s", i->alias ?: "");
 	/* Once up it would give itself addresses, besides those that it had. */
