@@ -26,7 +26,7 @@ def attached(path):
 
 def service():
     pid = start([CL, "service", "--address", DIR + "/sock", "--attach-doors"], log="service")
-    until("the service's door", 10, attached, ATTACHER)
+    until("the service's door", 10, lambda: attached(ATTACHER) and "server -1" not in cl("door", "info", ATTACHER).stdout)
     return pid
 
 
