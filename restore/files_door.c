@@ -198,13 +198,18 @@ int doors_make(struct restore_ctx *ctx)
 	struct door_ticket *t = ctx->files ? ctx->files->tickets : NULL;
 
 	for (; t; t = t->next) {
-		int ret = t->state == TICKET_THERE ? 0 : make_dir(t);
+		int ret;
 
+		if (t->state == TICKET_THERE)
+			continue;
+		ret = make_dir(t);
 		if (ret)
 			return ret;
-		ret = t->state == TICKET_THERE ? 0 : make_file(t);
-		if (ret)
-			return file_fail(t->d, -ret, "make its ticket anew") < 0 ? ret : ret;
+		ret = make_file(t);
+		if (ret) {
+			file_fail(t->d, -ret, "make its ticket anew");
+			return ret;
+		}
 	}
 	return 0;
 }
@@ -335,12 +340,13 @@ int doors_look(struct restore_ctx *ctx)
 
 	for (; t; t = t->next) {
 		const DoorTicketEntry *k = t->e->ticket;
-		cleanup_close int fd = -1;
+		int fd;
 
 		if (!k || !k->has_open_outside || !k->open_outside)
 			continue;
 		door_ticket_path(t, path);
 		fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+		close_owned(&fd);
 	}
 	return 0;
 }

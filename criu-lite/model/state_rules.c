@@ -41,6 +41,7 @@ static const struct state_rule rules[] = {
 	ROW("reg_file_entry", "checksum_config", EXTRA),
 	ROW("reg_file_entry", "checksum_parameter", EXTRA),
 	ROW("door_entry", "ino", OMIT),
+	ROW("door_entry", "name", OMIT),
 	ROW("door_entry", "mode", OCT),
 	ROW("door_ticket_entry", "attributes", HEX),
 	ROW("door_ticket_entry", "listener", FILE_ID),

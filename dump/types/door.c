@@ -106,11 +106,11 @@ static bool listens_at(const struct file_desc *d, const char *path)
 static struct file_desc *find_listener(struct dump_ctx *ctx, const struct door_name *n)
 {
 	const uint64_t key = strtoull(n->server, NULL, 16) | KEY_SERVER;
-	struct file_desc *d = file_seen(ctx, FILE_KIND_door, key);
+	struct file_desc *known = file_seen(ctx, FILE_KIND_door, key), *d;
 	char path[DOOR_PATH_MAX];
 
-	if (d)
-		return d;
+	if (known)
+		return known;
 	door_name_listener(n, path);
 	list_for_each(d, &ctx->tree->files.descs, list)
 		if (listens_at(d, path)) {

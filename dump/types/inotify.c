@@ -69,6 +69,14 @@ static int inotify_dump(struct dump_ctx *ctx, struct file_desc *d, const struct 
 	return bad;
 }
 
+/* A ticket of a door may come back on another device. */
+static bool is_of_door(const struct dump_ctx *ctx, const FhEntry *h)
+{
+	const struct file_desc *d = h->has_file_id ? file_desc_find(ctx->tree, h->file_id) : NULL;
+
+	return d && d->kind == FILE_KIND_door;
+}
+
 static int inotify_finish(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi)
 {
 	InotifyFileEntry *e = (InotifyFileEntry *)d->msg;
@@ -78,6 +86,8 @@ static int inotify_finish(struct dump_ctx *ctx, struct file_desc *d, const struc
 		InotifyWdEntry *w = e->wd[i];
 		int ret = notify_find(ctx, fi, w->f_handle, w->s_dev, w->i_ino);
 
+		if (is_of_door(ctx, w->f_handle))
+			w->s_dev = 0;
 		bad = bad ? bad : ret;
 	}
 	return bad;

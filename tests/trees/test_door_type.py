@@ -134,7 +134,7 @@ def test_both():
     d = images()
     dump(sh, d)
     empty_store(place)
-    restore(d)
+    restore(d, "--verify")
     assert (good(place), place.inside(), place.held(pids["hold"])) == (before, inside, held)
 
 
@@ -146,7 +146,7 @@ def test_store_is_gone():
         d = images()
         dump(place.server, d)
         empty_store(place)
-        restore(d)
+        restore(d, "--verify")
         assert place.inside() == inside, (place.inside(), inside)
         assert good(place) == before, (good(place), before)
     holder = place.begin("hold", "u")
