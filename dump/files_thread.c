@@ -10,15 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/pidfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
-
-#ifndef PIDFD_THREAD
-#define PIDFD_THREAD O_EXCL /* Linux 6.9 */
-#endif
+#include "kernel/pidfd.h"
 
 /**
  * files_thread - an item that stands for a thread where its descriptors are read
@@ -47,7 +43,7 @@ int files_thread(struct dump_ctx *ctx, struct pstree_item *it, pid_t tid, struct
 	t->item = user;
 	snprintf(name, sizeof(name), "task/%d", tid);
 	t->proc_fd = openat(it->dump->proc_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	t->pidfd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
+	t->pidfd = pidfd_of_thread(tid);
 	arena_push(ctx->arena, ctx->file_threads, ctx->nr_file_threads) = t;
 	if (t->proc_fd < 0)
 		return fail(ctx->report, "thread-files", errno, "pid %d: open /proc/%d/%s", it->pid,

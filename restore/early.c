@@ -26,6 +26,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/fd.h"
+#include "kernel/pidfd.h"
 #include "restore/arch.h"
 #include "restore/engine.h"
 
@@ -216,6 +218,21 @@ static bool pid_taken(const struct pstree *t, pid_t pid)
 	return false;
 }
 
+/* What is put into such a table at the end goes by a pidfd of its thread. */
+static int check_kernel(struct restore_ctx *ctx, const struct pstree_item *it,
+			const struct filedesc *fdt)
+{
+	cleanup_close int fd = pidfd_of_thread(ctx->tool);
+
+	if (fd >= 0 || errno != EINVAL)
+		return 0;
+	return fail(
+		ctx->report, "thread-files", EOPNOTSUPP,
+		"pid %d: the table of descriptors fdinfo-%u.img is of a thread alone, which takes "
+		"PIDFD_THREAD (Linux 6.9) to restore",
+		it->pid, fdt->id);
+}
+
 /**
  * early_plan - a helper for each table that no process has
  * @ctx: the run; the tasks are planned
@@ -231,6 +248,8 @@ int early_plan(struct restore_ctx *ctx)
 		for (size_t i = 0; item_alive(it) && i < it->nr_threads; i++) {
 			struct filedesc *fdt = it->threads[i].fdt;
 
+			if (fdt && check_kernel(ctx, it, fdt) < 0)
+				return -EOPNOTSUPP;
 			if (!fdt || fdt->owner || fdt->tid != it->threads[i].tid)
 				continue;
 			/* From the top, where the kernel is hardly ever about to give numbers. */

@@ -9,19 +9,15 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kernel/pidfd.h"
 #include "lib/fdpass.h"
 #include "model/pstree.h"
-
-#ifndef PIDFD_THREAD
-#define PIDFD_THREAD O_EXCL /* Linux 6.9 */
-#endif
 
 /* Numbers beside the planned ones: for the tool and for what types open meanwhile. */
 #define SPARE_NUMBERS 48
@@ -338,7 +334,8 @@ int engine_close_rest(struct restore_ctx *ctx, struct pstree_item *me, const int
  */
 int table_pidfd(const struct filedesc *fdt)
 {
-	int fd = (int)syscall(SYS_pidfd_open, filedesc_pid(fdt), fdt->tid ? PIDFD_THREAD : 0);
+	int fd = fdt->tid ? pidfd_of_thread(fdt->tid)
+			  : (int)syscall(SYS_pidfd_open, filedesc_pid(fdt), 0);
 
 	return fd < 0 ? -errno : fd;
 }

@@ -30,6 +30,7 @@ int probe_breakpoints(void);
 int probe_set_tid(void);
 int probe_compat(void);
 int probe_pidfd(void);
+int probe_pidfd_thread(void);
 int probe_kcmp_file(void);
 int probe_kcmp_epoll(void);
 int probe_nspid(void);

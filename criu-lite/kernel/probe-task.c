@@ -22,6 +22,7 @@
 
 #include "base/fd.h"
 #include "kernel/kcmp.h"
+#include "kernel/pidfd.h"
 #include "kernel/probe-internal.h"
 
 /* Younger than the oldest headers that this is built with. */
@@ -190,6 +191,14 @@ static int fetch_fd(pid_t pid)
 int probe_pidfd(void)
 {
 	return probe_traced(0, NULL, fetch_fd);
+}
+
+/* PIDFD_THREAD, Linux 6.9. */
+int probe_pidfd_thread(void)
+{
+	cleanup_close int fd = pidfd_of_thread((pid_t)syscall(SYS_gettid));
+
+	return fd < 0 ? -errno : 0;
 }
 
 /* F_DUPFD_QUERY (Linux 6.10) or kcmp(KCMP_FILE). */

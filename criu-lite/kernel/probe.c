@@ -193,6 +193,7 @@ const struct probe probes[] = {
 	EXTRA("map_files", probe_map_files, "CAP_CHECKPOINT_RESTORE", "mapped files that have been unlinked or replaced"),
 	EXTRA("seccomp_suspend", probe_seccomp_suspend, ADMIN, "tasks with seccomp filters (PTRACE_O_SUSPEND_SECCOMP)"),
 	EXTRA("seccomp_filters", probe_seccomp_filters, ADMIN, "dumping seccomp filters (PTRACE_SECCOMP_GET_FILTER)"),
+	EXTRA("pidfd_thread", probe_pidfd_thread, NULL, "threads with tables of descriptors of their own (PIDFD_THREAD)"),
 	EXTRA("kcmp_epoll", probe_kcmp_epoll, "CAP_SYS_PTRACE", "epoll on descriptors that have been closed or moved"),
 	EXTRA("timerfd", probe_timerfd, NULL, "timerfd"),
 	EXTRA("timer_cr_ids", probe_timer_ids, NULL, "POSIX timers with gaps in their numbers"),

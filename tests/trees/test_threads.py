@@ -159,8 +159,7 @@ def test_kinds():
     assert p("on('a', 'os.read(open_task, 100)')") == comm == p("os.read(task_too, 100)")
 
 
-def shared_with_a_process(leader):
-    """A thread has a child by clone(CLONE_FILES); with leader, its process leads a session that it made afterwards."""
+def test_table_shared_by_a_thread_and_a_child():
     p = Puppet()
     p("f = opens('f', os.O_RDWR)")
     p("worker('a')"), p("on('a', 'apart()')")
@@ -172,11 +171,6 @@ def shared_with_a_process(leader):
     assert p("on('a', 'os.pread(61, 100, 0)')") == b"by the child"
     assert p("on('a', 'os.read(60, 1)')").startswith("OSError")
     assert not os.path.exists("/proc/%d/fd/61" % p.pid)
-    return p, q
-
-
-def test_table_shared_by_a_thread_and_a_child():
-    p, q = shared_with_a_process(False)
     # The child ends: the table stays with the thread.
     os.kill(q.pid, signal.SIGKILL)
     until("the child to end", 5, lambda: not alive(q.pid))
@@ -265,6 +259,47 @@ def test_locks_belong_to_the_table():
     assert kernel_locks(os.path.join(DIR, "f")) == ["POSIX ADVISORY WRITE %d 0 9" % p.pid]
     p("os.close(f)")
     assert kernel_locks(os.path.join(DIR, "f")) == []
+
+
+def test_a_tcp_connection_of_a_thread():
+    p = Puppet()
+    p("l = socket.socket(); l.bind(('127.0.0.1', 0)); l.listen(); c = socket.create_connection(l.getsockname()); s, _ = l.accept(); l.close()")
+    p("worker('a')"), p("on('a', 'apart()')")
+    # The process keeps one end, the thread the other, with data under way.
+    p("cfd = c.detach(); os.close(s.fileno())")
+    p("on('a', 'os.close(cfd)')")
+    p("os.write(cfd, b'under way')")
+    around(p, rounds=2, more=("--tcp-established",))
+    assert p("on('a', 's.recv(100)')") == b"under way"
+    assert p("on('a', 's.send(b\"back\")')") == 4 and p("os.read(cfd, 100)") == b"back"
+
+
+def test_datagrams_and_names():
+    p = Puppet()
+    p("worker('a')"), p("on('a', 'apart()')")
+    p("on('a', 'd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); d.bind(\"dgram\"); d.setblocking(False)')")
+    p("on('a', 'l = socket.socket(socket.AF_UNIX); l.bind(\"stream\"); l.listen(); l.setblocking(False)')")
+    p("c = socket.socket(socket.AF_UNIX); c.connect('stream')")
+    p("o = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); o.connect('dgram'); o.send(b'one'), o.send(b'two')")
+    p("on('a', 's, _ = l.accept()')"), p("c.send(b'to the thread')")
+    creds = p("on('a', 'struct.unpack(\"3i\", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))')")
+    assert creds[0] == p.pid
+    around(p, rounds=2)
+    assert p("on('a', 'struct.unpack(\"3i\", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))')") == creds
+    assert p("struct.unpack('3i', c.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))")[0] == p.pid
+    assert p("on('a', '[d.recv(10), d.recv(10), s.recv(100)]')") == [b"one", b"two", b"to the thread"]
+    p("c2 = socket.socket(socket.AF_UNIX); c2.connect('stream')")
+    assert p("on('a', 'l.accept()[0].fileno()')") > 0
+
+
+def test_many_threads():
+    p = Puppet()
+    for i in range(8):
+        p("worker('t%d')" % i), p("on('t%d', 'apart()')" % i)
+        p("on('t%d', 'e%d = os.eventfd(%d), os.dup2(0, %d)')" % (i, i, i, 100 + i))
+    around(p, rounds=2)
+    for i in range(8):
+        assert p("on('t%d', 'os.eventfd_read(e%d[0])')" % (i, i)) == i if i else True
 
 
 def test_many_descriptors():
