@@ -7,6 +7,7 @@ from puppet import *
 
 CLONE_FILES = 0x400
 KCMP_FILE, KCMP_FILES = 0, 2
+ROUNDS = count("THREAD_CYCLES", 2, 10)
 
 
 def kcmp(a, b, what, x=0, y=0):
@@ -70,7 +71,7 @@ def test_a_thread_alone():
     p("on('a', 'apart()')")
     p("on('a', 'os.dup2(f, 77), os.close(g), os.set_inheritable(77, True), opens(\"own\", os.O_RDWR | os.O_APPEND)')")
     p("h = opens('of the process', os.O_RDONLY)")
-    around(p, rounds=count("THREAD_CYCLES", 3, 10))
+    around(p, rounds=ROUNDS)
     # Position and numbers: one description in both tables, under numbers of their own.
     assert p("on('a', 'os.lseek(77, 3, os.SEEK_SET)')") == 3
     assert p("os.read(f, 2), os.read(g, 2)") == (b"34", b"56")
@@ -86,7 +87,7 @@ def test_two_threads_with_one_table_and_a_third_with_its_own():
     p("worker('c')"), p("on('c', 'apart()')")
     p("worker('d')")
     p("on('b', 'x = os.eventfd(3, os.EFD_NONBLOCK)')"), p("on('c', 'os.close(e)')")
-    around(p, rounds=2)
+    around(p, rounds=ROUNDS)
     assert p("on('a', 'os.eventfd_read(x)')") == 3, "b opened it, a has it"
     assert p("on('c', 'os.eventfd_read(x)')").startswith("OSError")
     assert p("on('a', 'os.eventfd_write(e, 5)')") is None
@@ -102,7 +103,7 @@ def test_files_with_their_ends_in_two_tables():
     # The process keeps the other ends; Python's object of t must not close it in both.
     p("os.close(r), os.close(t.fileno())")
     p("os.write(w, b'queued'), s2.send(b'sent') if 's2' in globals() else None")
-    around(p, rounds=2)
+    around(p, rounds=ROUNDS)
     assert p("on('a', 'os.read(r, 100)')") == b"queued"
     p("os.write(w, b'after')")
     assert p("on('a', 'os.read(r, 100)')") == b"after"
@@ -132,7 +133,7 @@ def test_epoll_of_a_thread():
     p("on('a', 'ep = select.epoll(); ep.register(300, select.EPOLLIN); ev = os.eventfd(0); ep.register(ev, select.EPOLLOUT)')")
     # The same number is another file for the process.
     p("os.dup2(os.open('/dev/null', os.O_RDONLY), 300)")
-    around(p, rounds=2)
+    around(p, rounds=ROUNDS)
     p("os.write(w, b'x')")
     assert p("on('a', 'sorted(ep.poll(1)) == sorted([(300, select.EPOLLIN), (ev, select.EPOLLOUT)])')")
     assert p("on('a', 'ep.modify(300, 0), ep.unregister(ev)')") == (None, None), "under the same numbers"
@@ -146,17 +147,24 @@ def test_kinds():
     p("on('a', 'apart()')")
     p("on('a', 'm = os.memfd_create(\"m\"), os.write(os.memfd_create(\"n\"), b\"mem\"), socket.socket().detach(),"
       " os.open(\"/proc/self/maps\", os.O_RDONLY), os.open(\"/dev/null\", os.O_PATH), os.pidfd_open(os.getpid())')")
-    p("on('a', 'l = socket.socket(); l.bind((\"127.0.0.1\", 0)); l.listen(); master, slave = os.openpty();"
+    p("on('a', 'l = socket.socket(); l.bind((\"127.0.0.1\", 0)); l.listen();"
       " os.unlink(\"gone\") if os.path.exists(\"gone\") else None; gone = opens(\"gone\", os.O_RDWR);"
       " os.write(gone, b\"deleted\"); os.unlink(\"gone\")')")
     # What is put in place when threads are there: a file of a thread, and one of threads in the table of the process.
     p("on('a', 'open_task = os.open(\"/proc/self/task/%d/comm\", os.O_RDONLY)')" % tid)
     p("task_too = os.open('/proc/self/task/%d/comm', os.O_RDONLY)" % tid)
-    around(p, rounds=2)
+    around(p, rounds=ROUNDS)
     assert p("on('a', 'os.pread(gone, 100, 0)')") == b"deleted"
-    assert p("on('a', 'os.write(master, bytes((120, 10))), os.read(slave, 10)')") == (2, b"x\n")
     comm = open("/proc/%d/comm" % tid, "rb").read()
     assert p("on('a', 'os.read(open_task, 100)')") == comm == p("os.read(task_too, 100)")
+
+
+def test_a_terminal():
+    p = Puppet()
+    p("worker('a')"), p("on('a', 'apart()')")
+    p("on('a', 'master, slave = os.openpty()')")
+    around(p)
+    assert p("on('a', 'os.write(master, bytes((120, 10))), os.read(slave, 10)')") == (2, b"x\n")
 
 
 def test_table_shared_by_a_thread_and_a_child():
@@ -165,7 +173,7 @@ def test_table_shared_by_a_thread_and_a_child():
     p("worker('a')"), p("on('a', 'apart()')")
     p("on('a', 'os.dup2(f, 60)')")
     q = Puppet("other", p("on('a', 'child(\"other\", %d)')" % CLONE_FILES))
-    around(p, p.pid, q.pid, rounds=2)
+    around(p, p.pid, q.pid, rounds=ROUNDS)
     # What one opens the other has, and the process has not.
     q("g = opens('g', os.O_RDWR); os.write(g, b'by the child'); os.dup2(g, 61); os.close(60)")
     assert p("on('a', 'os.pread(61, 100, 0)')") == b"by the child"
@@ -186,7 +194,7 @@ def test_table_of_a_process_that_its_child_has_left_to_a_thread():
     q("worker('b')"), q("apart()")
     q("os.dup2(f, 90)"), p("os.dup2(f, 91)")
     q("on('b', 'os.dup2(f, 92)')")
-    around(p, p.pid, q.pid, rounds=2)
+    around(p, p.pid, q.pid, rounds=ROUNDS)
     for n, have in ((90, q.pid), (91, p.pid), (92, p.pid)):
         assert os.path.exists("/proc/%d/fd/%d" % (have, n)), n
     assert not os.path.exists("/proc/%d/fd/92" % q.pid)
@@ -198,7 +206,7 @@ def test_table_of_threads_of_two_processes():
     q = Puppet("other", p("on('a', 'child(\"other\", %d)')" % CLONE_FILES))
     q("worker('b')"), q("apart()")
     q("on('b', 'os.dup2(0, 70)')")
-    around(p, p.pid, q.pid, rounds=2)
+    around(p, p.pid, q.pid, rounds=ROUNDS)
     assert p("on('a', 'os.fstat(70).st_rdev')") == os.stat("/dev/null").st_rdev
     assert not os.path.exists("/proc/%d/fd/70" % q.pid) and not os.path.exists("/proc/%d/fd/70" % p.pid)
 
@@ -252,7 +260,7 @@ def test_locks_belong_to_the_table():
     p("on('a', 'lease(opens(\"l\", os.O_RDONLY), R)')")
     before = {n: kernel_locks(os.path.join(DIR, n)) for n in "fghl"}
     assert len(before["f"]) == 2 and all(before.values()), before
-    around(p, rounds=2, more=("-l",))
+    around(p, rounds=ROUNDS, more=("-l",))
     assert {n: kernel_locks(os.path.join(DIR, n)) for n in "fghl"} == before
     # To close the file in one table drops the locks of that table alone.
     p("on('a', 'os.close(f)')")
@@ -269,7 +277,7 @@ def test_a_tcp_connection_of_a_thread():
     p("cfd = c.detach(); os.close(s.fileno())")
     p("on('a', 'os.close(cfd)')")
     p("os.write(cfd, b'under way')")
-    around(p, rounds=2, more=("--tcp-established",))
+    around(p, rounds=ROUNDS, more=("--tcp-established",))
     assert p("on('a', 's.recv(100)')") == b"under way"
     assert p("on('a', 's.send(b\"back\")')") == 4 and p("os.read(cfd, 100)") == b"back"
 
@@ -284,7 +292,7 @@ def test_datagrams_and_names():
     p("on('a', 's, _ = l.accept()')"), p("c.send(b'to the thread')")
     creds = p("on('a', 'struct.unpack(\"3i\", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))')")
     assert creds[0] == p.pid
-    around(p, rounds=2)
+    around(p, rounds=ROUNDS)
     assert p("on('a', 'struct.unpack(\"3i\", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))')") == creds
     assert p("struct.unpack('3i', c.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))")[0] == p.pid
     assert p("on('a', '[d.recv(10), d.recv(10), s.recv(100)]')") == [b"one", b"two", b"to the thread"]
@@ -297,7 +305,7 @@ def test_many_threads():
     for i in range(8):
         p("worker('t%d')" % i), p("on('t%d', 'apart()')" % i)
         p("on('t%d', 'e%d = os.eventfd(%d), os.dup2(0, %d)')" % (i, i, i, 100 + i))
-    around(p, rounds=2)
+    around(p, rounds=ROUNDS)
     for i in range(8):
         assert p("on('t%d', 'os.eventfd_read(e%d[0])')" % (i, i)) == i if i else True
 
@@ -366,6 +374,36 @@ def test_a_killed_dump_does_no_harm():
         assert p("on('a', 'os.write(w2, b\"x\"), os.read(r2, 1)')") == (1, b"x")
     assert look(p.pid) == before
     around(p)
+
+
+def test_a_killed_restore_leaves_all_or_nothing():
+    p = Puppet()
+    p("worker('a')"), p("on('a', 'apart()')")
+    q = Puppet("other", p("on('a', 'child(\"other\", %d)')" % CLONE_FILES))
+    p("worker('b')"), p("on('b', 'apart()')"), p("on('b', 'os.dup2(0, 70)')")
+    have = set(filter(str.isdigit, os.listdir("/proc"))) - {str(p.pid), str(q.pid)}
+    rng, whole = random.Random(9), True
+    for _ in range(count("THREAD_KILLS", 20, 200)):
+        if whole:
+            d = images()
+            dump(p.pid, d)
+            until("the dumped tree to go", 5, lambda: not alive(p.pid) and not alive(q.pid))
+        t = subprocess.Popen([CL, "restore", "-D", d, "-d"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0, 0.08))
+        t.kill()
+        t.wait()
+        time.sleep(0.05)
+
+        def settled():
+            left = set(filter(str.isdigit, os.listdir("/proc"))) - have
+            return not left or left == {str(p.pid), str(q.pid)} and len(threads(p.pid)) == 3
+        until("all or nothing to be there", 5, settled)
+        whole = alive(p.pid)
+        if whole:
+            assert p("on('b', 'os.fstat(70).st_rdev')") == os.stat("/dev/null").st_rdev
+    if not whole:
+        restore(d)
+    assert p("on('a', '1 + 1')") == q("1 + 1") == 2
 
 
 def test_a_restore_that_fails_leaves_nothing():
