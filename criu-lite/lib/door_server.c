@@ -199,12 +199,12 @@ static struct door *look_up(dev_t dev, ino_t ino, struct door_ticket **ticket)
 struct door *door_find_inode(dev_t dev, ino_t ino)
 {
 	struct door_ticket *t;
-	struct door *d = look_up(dev, ino, &t);
+	struct door *d = look_up(dev, ino, &t), *each;
 
 	if (d && !door_ticket_look(t))
 		return d;
-	list_for_each(d, &door_server.doors, list)
-		list_for_each(t, &d->tickets, list)
+	list_for_each(each, &door_server.doors, list)
+		list_for_each(t, &each->tickets, list)
 			door_ticket_look(t);
 	return look_up(dev, ino, &t);
 }

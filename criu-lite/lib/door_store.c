@@ -144,7 +144,7 @@ int door_store_of(const struct stat *st, struct door_store *s)
  */
 int door_name_find(const struct stat *st, struct door_name *n)
 {
-	struct door_store s;
+	struct door_store s = { .mounted = false };
 	int ret = door_store_of(st, &s);
 
 	if (ret)
