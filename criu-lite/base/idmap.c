@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-#define NEIGHBOURS 16
+#define NEIGHBOURS 256
 
 static size_t idmap_at(const struct idmap *m, uint64_t key)
 {
