@@ -5,6 +5,9 @@
  * The first chunk is small, as most arenas never need more; each further one is
  * twice as large, and gets its pages at once: one by one they would cost as
  * much as what is written there. What is larger than half a chunk stands alone.
+ * After those that are small a chunk is one huge page, if there is one: small
+ * pages, and their tables at each fork, are a good part of what it takes to
+ * load a large image.
  */
 #include "base/arena.h"
 
@@ -15,12 +18,14 @@
 #include <sys/mman.h>
 
 #define CHUNK ((size_t)8 << 10)
-#define LARGEST ((size_t)1 << 20)
+#define SMALL_UP_TO ((size_t)256 << 10)
+#define LARGEST ((size_t)2 << 20)
 #define PAGE ((uintptr_t)4096)
 
 struct chunk {
 	struct chunk *next;
 	size_t used, size;
+	size_t mapped; /* bytes of a mapping of its own, or 0 */
 	_Alignas(16) char data[];
 };
 
@@ -55,7 +60,10 @@ void arena_free(struct arena *a)
 		struct chunk *c = a->head;
 
 		a->head = c->next;
-		free(c);
+		if (c->mapped)
+			munmap(c, c->mapped);
+		else
+			free(c);
 	}
 	free(a);
 }
@@ -70,18 +78,37 @@ static struct chunk *chunk_new(size_t size)
 	return c;
 }
 
+/* At a multiple of its size; what was mapped around it to find one goes. */
+static struct chunk *chunk_huge(void)
+{
+	char *at =
+		mmap(NULL, 2 * LARGEST, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t before = -(uintptr_t)at & (LARGEST - 1);
+	struct chunk *c = (struct chunk *)(at + before);
+
+	if (at == MAP_FAILED)
+		abort();
+	if (before)
+		munmap(at, before);
+	munmap((char *)c + LARGEST, LARGEST - before);
+	madvise(c, LARGEST, MADV_HUGEPAGE);
+	c->mapped = LARGEST;
+	c->size = LARGEST - sizeof(*c);
+	return c;
+}
+
 /* The chunk that small pieces come from, from now on. */
 static struct chunk *chunk_next(struct arena *a)
 {
 	size_t size = a->next ? a->next : CHUNK;
-	struct chunk *c = chunk_new(size);
+	struct chunk *c = size < LARGEST ? chunk_new(size) : chunk_huge();
 	uintptr_t from = ((uintptr_t)c + PAGE - 1) & ~(PAGE - 1);
 
 	/* Since Linux 5.14; without it they come one by one. */
 	if (a->next)
 		madvise((void *)from, ((uintptr_t)c + size - from) & ~(PAGE - 1),
 			MADV_POPULATE_WRITE);
-	a->next = size < LARGEST ? 2 * size : LARGEST;
+	a->next = size < SMALL_UP_TO ? 2 * size : LARGEST;
 	c->next = a->head;
 	a->head = c;
 	return c;
