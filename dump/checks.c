@@ -16,9 +16,11 @@
 /* Is @pid the tool itself, or one of its ancestors? Counts the others by way of /proc. */
 static bool is_ancestor(struct dump_ctx *ctx, pid_t pid)
 {
-	struct proc_stat st = { .ppid = getpid() };
+	struct proc_stat st = { .ppid = getppid() };
 	char name[32];
 
+	if (pid == getpid())
+		return true;
 	do {
 		if (st.ppid == pid)
 			return true;
@@ -28,20 +30,18 @@ static bool is_ancestor(struct dump_ctx *ctx, pid_t pid)
 	return false;
 }
 
-static const char *const namespaces[] = { "pid", "net", "mnt",    "user",
-					  "ipc", "uts", "cgroup", "time" };
+static const char *const namespaces[] = { "pid", [NS_NET] = "net", "mnt", "user", "ipc",
+					  "uts", "cgroup",         "time" };
 
 _Static_assert(sizeof(namespaces) / sizeof(*namespaces) == NR_NAMESPACES, "a name for each");
 
 static void own_namespaces(struct dump_ctx *ctx)
 {
-	char name[32];
-	struct stat st;
+	cleanup_close int proc = proc_open(getpid());
 
-	for (size_t i = 0; i < NR_NAMESPACES; i++) {
-		snprintf(name, sizeof(name), "/proc/self/ns/%s", namespaces[i]);
-		ctx->own_ns[i] = stat(name, &st) < 0 ? 0 : st.st_ino;
-	}
+	for (size_t i = 0; i < NR_NAMESPACES; i++)
+		if (proc_namespace(proc, namespaces[i], &ctx->own_ns[i]) < 0)
+			ctx->own_ns[i] = 0;
 }
 
 /**
@@ -82,15 +82,14 @@ int freeze_check_target(struct dump_ctx *ctx)
 
 static void check_namespaces(struct dump_ctx *ctx, struct pstree_item *it)
 {
-	char name[32], which[64] = "";
-	struct stat st;
+	char which[64] = "";
 	size_t len = 0;
+	uint64_t ino;
 
 	for (size_t i = 0; i < NR_NAMESPACES; i++) {
-		snprintf(name, sizeof(name), "ns/%s", namespaces[i]);
-		if (!ctx->own_ns[i] || fstatat(it->dump->proc_fd, name, &st, 0) < 0)
+		if (!ctx->own_ns[i] || proc_namespace(it->dump->proc_fd, namespaces[i], &ino) < 0)
 			continue;
-		if (st.st_ino != ctx->own_ns[i])
+		if (ino != ctx->own_ns[i])
 			len += (size_t)snprintf(which + len, sizeof(which) - len, "%s%s",
 						len ? ", " : "", namespaces[i]);
 	}

@@ -60,6 +60,7 @@ struct dump_tcp;
 struct sock_values;
 
 #define NR_NAMESPACES 8
+#define NS_NET 1 /* which of them is the network's */
 
 #define RESCUE_MAX 64 /* tasks seen to in one try */
 
@@ -95,12 +96,11 @@ struct dump_ctx {
 	size_t causes_before; /* in the report when the dump began */
 	struct linked *links; /* names made for a restore: dump/files_link.c */
 	bool committed;       /* there is an image now, so they stay */
-	pid_t guardian;       /* 0: none */
-	int guardian_sock, guardian_calls;
-	struct dump_tcp *tcp;        /* dump/files_tcp.c's own */
-	uint32_t guardian_ticket;    /* the last that was given */
-	ino_t own_ns[NR_NAMESPACES]; /* this program's namespaces; 0: not known */
-	bool seccomp_suspended;      /* PTRACE_O_SUSPEND_SECCOMP is in force */
+	struct dump_guardian *guardian, own_guardian; /* NULL: none */
+	struct dump_tcp *tcp;                         /* dump/files_tcp.c's own */
+	uint32_t guardian_ticket;                     /* the last that was given */
+	uint64_t own_ns[NR_NAMESPACES];               /* this program's namespaces; 0: not known */
+	bool seccomp_suspended;                       /* PTRACE_O_SUSPEND_SECCOMP is in force */
 };
 
 /* What is known of one descriptor while its type is looked for. */

@@ -16,6 +16,18 @@ struct tcp_rule;
 
 enum dump_final { DUMP_KILL, DUMP_LEAVE_RUNNING, DUMP_LEAVE_STOPPED };
 
+/*
+ * The process that takes back what a dump that dies has left. Making one takes
+ * a while, and so does its end: who has something else to do meanwhile does both.
+ */
+struct dump_guardian {
+	pid_t pid; /* 0: none yet */
+	int sock, calls;
+};
+
+int dump_guardian_new(struct dump_guardian *g);
+void dump_guardian_end(struct dump_guardian *g);
+
 /* One request. All zero but pid and images_fd is a plain dump. */
 struct dump_opts {
 	pid_t pid;
@@ -39,6 +51,8 @@ struct dump_opts {
 	unsigned timeout;          /* seconds; 0 is the default of 10 */
 	bool outline;              /* state: memory is not looked at */
 	bool attached;             /* state: the caller's thread traces every task already */
+	/* Made ahead, or made by the dump, and ended by the caller after it; or NULL. */
+	struct dump_guardian *guardian;
 	/* Progress: called with bytes done and bytes in all; may be NULL. */
 	void (*progress)(void *arg, uint64_t done, uint64_t total);
 	/* Action scripts: called with CRIU's action name; non-zero vetoes. May be NULL. */

@@ -271,8 +271,7 @@ static int files_init(struct dump_ctx *ctx)
 	if (pipe2(f->scratch, O_CLOEXEC | O_NONBLOCK) < 0 || fstat(f->scratch[0], &st) < 0)
 		return fail(ctx->report, "file-table", errno, "pipe2()");
 	f->pipe_dev = st.st_dev;
-	if (stat("/proc/self/ns/net", &st) == 0)
-		f->netns = st.st_ino;
+	f->netns = ctx->own_ns[NS_NET];
 	return outside_begin(ctx);
 }
 

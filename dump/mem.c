@@ -246,14 +246,14 @@ static int batch_add(struct batch *b, struct pstree_item *it, struct shmem *shm)
 /* Anonymous memory of a process in bytes, or 0. */
 static uint64_t anon_bytes(struct dump_ctx *ctx, pid_t pid)
 {
+	unsigned long long resident, shared;
 	char name[32];
-	const char *line;
 
-	snprintf(name, sizeof(name), "/proc/%d/status", pid);
-	if (proc_read(AT_FDCWD, name, &ctx->text))
+	snprintf(name, sizeof(name), "/proc/%d/statm", pid);
+	if (proc_read(AT_FDCWD, name, &ctx->text) ||
+	    sscanf(ctx->text.p, "%*u %llu %llu", &resident, &shared) != 2 || resident < shared)
 		return 0;
-	line = strstr(ctx->text.p, "\nRssAnon:");
-	return line ? strtoull(line + strlen("\nRssAnon:"), NULL, 10) * 1024 : 0;
+	return (resident - shared) * PAGE_BYTES;
 }
 
 /**

@@ -171,7 +171,7 @@ int dump_kill(struct dump_ctx *ctx)
 	}
 	/* What has been signalled ends without anybody's help: while it does, the guardian may. */
 	if (!ret)
-		dump_guardian_end(ctx);
+		dump_guardian_release(ctx);
 	list_for_each(it, &ctx->tree->items, list)
 		task_reap(it->dump, until_ns);
 	ctx->thaw_ns = backoff_now();

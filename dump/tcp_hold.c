@@ -183,7 +183,7 @@ static int begin_undo(struct dump_ctx *ctx, struct dump_tcp *t)
 		ctx->opts->network_lock == NET_LOCK_SKIP ? NET_LOCK_SKIP : NET_LOCK_NFTABLES;
 	tcp_lock_table(ctx->tree->inventory, t->journal.table);
 	t->journal.images_fd = ctx->opts->images_fd;
-	t->journal.guardian = ctx->guardian;
+	t->journal.guardian = ctx->guardian ? ctx->guardian->pid : 0;
 	for (size_t i = 0; i < t->n; i++)
 		arena_push(ctx->arena, t->journal.socks, t->journal.nr_socks) = &t->socks[i].undo;
 	list_for_each(it, &ctx->tree->items, list)

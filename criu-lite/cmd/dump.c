@@ -7,6 +7,7 @@
 #include "cmd/cmd.h"
 #include "cmd/progress.h"
 #include "cmd/stats.h"
+#include "daemon/rpc.h"
 #include "dump/dump.h"
 
 struct dump_run {
@@ -69,9 +70,11 @@ int cmd_dump(struct cmd *c)
 		.action = on_action,
 		.arg = &run,
 	};
+	struct dump_guardian guardian = { 0 };
 	struct tcp_rule *rules = NULL;
 	int ret;
 
+	opts.guardian = c->job ? c->job->guardian : &guardian;
 	c->pid = opts.pid;
 	ret = session_open(c, "dump.log");
 	if (!ret)
@@ -84,12 +87,14 @@ int cmd_dump(struct cmd *c)
 	ret = dump_tree(&opts, c->r, &stats);
 	progress_end(&run.bar);
 	if (ret < 0) {
+		dump_guardian_end(&guardian);
 		log_error(c->r, "Dumping FAILED.");
 		return ret;
 	}
 	c->veto = 0;
 	stats_dump(c, &stats);
 	session_ready(c);
+	dump_guardian_end(&guardian);
 	log_info(c->r, "Dumping finished successfully");
 	return 0;
 }

@@ -66,18 +66,12 @@ static int caps_set(uint64_t caps)
 }
 
 /* 1 or 0; -errno if that cannot be told, as for another user's process unless we are root. */
-static int same_namespace(int proc, const char *name)
+static int same_namespace(int proc, int self, const char *name)
 {
-	struct stat theirs, ours;
-	char path[32];
+	uint64_t theirs, ours;
+	int ret = proc_namespace(proc, name, &theirs) ?: proc_namespace(self, name, &ours);
 
-	snprintf(path, sizeof(path), "ns/%s", name);
-	if (fstatat(proc, path, &theirs, 0) < 0)
-		return -errno;
-	snprintf(path, sizeof(path), "/proc/self/ns/%s", name);
-	if (stat(path, &ours) < 0)
-		return -errno;
-	return ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
+	return ret < 0 ? ret : ours == theirs;
 }
 
 static int read_status(int proc, struct proc_status *s)
@@ -92,20 +86,21 @@ static int read_status(int proc, struct proc_status *s)
 }
 
 /* What keeps the caller, and not us, from things: NULL if nothing is known to. */
-static const char *confinement(int proc, const struct proc_status *theirs)
+static const char *confinement(int proc, int self, const struct proc_status *theirs)
 {
 	static const struct {
 		const char *name, *word;
 	} ns[] = { { "pid", "a pid namespace" },
 		   { "user", "a user namespace" },
 		   { "mnt", "a mount namespace" } };
-	cleanup_close int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct proc_status ours = { 0 };
 	bool filtered;
 
 	for (size_t i = 0; i < sizeof(ns) / sizeof(*ns); i++)
-		if (same_namespace(proc, ns[i].name) == 0)
+		if (same_namespace(proc, self, ns[i].name) == 0)
 			return ns[i].word;
+	if (!theirs->seccomp_filters)
+		return NULL;
 	filtered = self >= 0 && read_status(self, &ours) == 0 &&
 		   theirs->seccomp_filters > ours.seccomp_filters;
 	proc_status_free(&ours);
@@ -121,19 +116,19 @@ static const char *confinement(int proc, const struct proc_status *theirs)
  */
 void caller_look(struct rpc_caller *c)
 {
-	cleanup_close int proc = proc_open(c->pid);
+	cleanup_close int proc = proc_open(c->pid), self = proc_open(getpid());
 	struct proc_status s = { 0 };
 	uint64_t own = 0;
 
 	c->no_new_privs = true;
 	if (proc < 0 || read_status(proc, &s) < 0)
 		return;
-	c->confined = confinement(proc, &s);
+	c->confined = confinement(proc, self, &s);
 	if (c->pidfd >= 0 &&
 	    (syscall(SYS_pidfd_send_signal, c->pidfd, 0, NULL, 0) == 0 || errno == EPERM)) {
 		c->bounding = s.cap_bnd;
 		c->no_new_privs = s.no_new_privs;
-		if (c->uid == 0 && s.uid[1] == 0 && same_namespace(proc, "user") == 1 &&
+		if (c->uid == 0 && s.uid[1] == 0 && same_namespace(proc, self, "user") == 1 &&
 		    caps_get(&own) == 0)
 			c->caps = s.cap_prm & own;
 	}
@@ -297,13 +292,31 @@ static bool same_groups(const struct rpc_caller *c)
 /* No program that this process executes gets what the caller could not get. */
 static int bound(const struct rpc_caller *c)
 {
-	for (int cap = 0; cap < 64; cap++)
-		if (!(c->bounding & CAP_BIT(cap)) && prctl(PR_CAPBSET_READ, cap) == 1 &&
-		    prctl(PR_CAPBSET_DROP, cap) < 0)
+	for (int cap = 0, has = 0; cap < 64 && has >= 0; cap++) {
+		if (c->bounding & CAP_BIT(cap))
+			continue;
+		/* Past the last one that the kernel knows this fails. */
+		has = prctl(PR_CAPBSET_READ, cap);
+		if (has == 1 && prctl(PR_CAPBSET_DROP, cap) < 0)
 			return -errno;
+	}
 	if (c->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
 	return 0;
+}
+
+/**
+ * caller_is_us - has the caller all the rights that this process has?
+ * @c: the caller
+ *
+ * Return: true for root with our capabilities, and for who has started us.
+ */
+bool caller_is_us(const struct rpc_caller *c)
+{
+	uint64_t own = 0;
+
+	return c->trusted ||
+	       (geteuid() == 0 && c->uid == 0 && caps_get(&own) == 0 && !(own & ~c->caps));
 }
 
 /**

@@ -16,6 +16,8 @@
 #include "daemon/caller.h"
 #include "daemon/rpc-internal.h"
 #include "daemon/words.h"
+#include "dump/dump.h"
+#include "kernel/procfs.h"
 
 /* A descriptor that the request names: one that came with it, or the caller's own. */
 static int take_named(struct rpc_work *w, const char *what, int nr, int *out)
@@ -130,14 +132,12 @@ static int check_opts(struct rpc_work *w, bool restores)
 	return 0;
 }
 
-static bool in_own(pid_t pid, const char *name)
+/* Or so it seems. */
+static bool in_own(int proc, int self, const char *name)
 {
-	char path[48], own[32];
-	struct stat a, b;
+	uint64_t a, b;
 
-	snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, name);
-	snprintf(own, sizeof(own), "/proc/self/ns/%s", name);
-	return stat(path, &a) < 0 || stat(own, &b) < 0 || a.st_ino == b.st_ino;
+	return proc_namespace(proc, name, &a) < 0 || proc_namespace(self, name, &b) < 0 || a == b;
 }
 
 /*
@@ -149,13 +149,15 @@ static int check_tree(struct rpc_work *w, pid_t pid)
 {
 	static const char *const names[] = { "pid", "net", "mnt",    "user",
 					     "uts", "ipc", "cgroup", "time" };
+	cleanup_close int proc = proc_open(pid), self = proc_open(getpid());
 	char list[64] = "";
 	size_t len = 0;
 
-	if (in_own(pid, names[0]) && in_own(pid, names[1]) && in_own(pid, names[2]))
+	if (in_own(proc, self, names[0]) && in_own(proc, self, names[1]) &&
+	    in_own(proc, self, names[2]))
 		return 0;
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (!in_own(pid, names[i]))
+		if (!in_own(proc, self, names[i]))
 			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
 						len ? ", " : "", names[i]);
 	return fail(w->report, "task-namespace", EOPNOTSUPP,
@@ -240,6 +242,9 @@ int rpc_do_images(struct rpc_work *w, const char *command, bool restores)
 		ret = check_opts(w, restores);
 	if (ret >= 0)
 		ret = take_fds(w, &words, o);
+	/* It would be a child that a restore does not expect, or one with other rights. */
+	if (restores || !caller_is_us(w->call->caller))
+		dump_guardian_end(w->job.guardian);
 	if (ret >= 0)
 		ret = caller_become(w->call->caller, w->report);
 	if (ret >= 0 && w->job.images_fd < 0)

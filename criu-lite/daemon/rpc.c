@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/report.h"
 #include "daemon/rpc-internal.h"
+#include "dump/dump.h"
 #include "kernel/probe.h"
 
 /**
@@ -232,8 +233,10 @@ static int serve(const struct rpc_host *host, const struct rpc_call *call)
 		.job = { .images_fd = -1, .work_fd = -1 },
 		.resp = &resp,
 	};
+	struct dump_guardian own = { 0 };
 	int ret;
 
+	w.job.guardian = call->guardian ?: &own;
 	report_log_to(w.report, -1, LOG_MSG);
 	resp.type = call->req->type;
 	ret = types[call->req->type](&w);
@@ -242,6 +245,7 @@ static int serve(const struct rpc_host *host, const struct rpc_call *call)
 	ret = answer(&w, ret);
 	close_owned(&w.job.images_fd);
 	close_owned(&w.job.work_fd);
+	dump_guardian_end(w.job.guardian);
 	report_free(w.report);
 	arena_free(w.arena);
 	return ret;

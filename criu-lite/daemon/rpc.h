@@ -21,6 +21,7 @@
 
 #include "proto/rpc.pb-c.h"
 
+struct dump_guardian;
 struct pstree;
 struct report;
 
@@ -52,7 +53,8 @@ struct rpc_job {
 	int (*action)(void *arg, const char *name, pid_t root); /* notifications; may be NULL */
 	int (*admit)(void *arg, struct pstree *image);          /* restore; may be NULL */
 	void *arg;
-	pid_t root; /* set: the root of the tree */
+	pid_t root;                     /* set: the root of the tree */
+	struct dump_guardian *guardian; /* for a dump; perhaps made already */
 };
 
 /* The code behind the command line, as the daemon sees it. */
@@ -75,6 +77,8 @@ struct rpc_call {
 	/* Called once with the packed response. */
 	int (*reply)(void *arg, const void *msg, size_t len);
 	void *arg;
+	struct dump_guardian
+		*guardian; /* made ahead, with the credentials of this process; or NULL */
 };
 
 CriuReq *rpc_parse(const void *msg, size_t len);

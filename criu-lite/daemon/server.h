@@ -43,6 +43,9 @@ struct server {
 	pid_t attach;    /* attaches doors for others; 0: nobody does */
 	pid_t door;      /* serves the door; 0: there is none */
 	int door_listen; /* its listener, or -1 */
+	pid_t ready;     /* a worker without a request; 0: none */
+	int ready_sock;  /* to it, while there is one */
+	bool served_any; /* a request has needed a worker */
 };
 
 /* listen.c */
@@ -65,6 +68,15 @@ void worker_start_next(struct server *s);
 void worker_reap(struct server *s);
 void worker_limits(struct server *s);
 void worker_end_all(struct server *s);
+void worker_begin(struct server *s, const struct client *mine);
+int worker_serve(const struct rpc_host *host, int fd, const CriuReq *req, int *fds, size_t nr_fds,
+		 struct dump_guardian *guardian);
+
+/* ready.c */
+void ready_make(struct server *s);
+pid_t ready_give(struct server *s, const struct client *c);
+void ready_end(struct server *s);
+void ready_ended(struct server *s, pid_t pid);
 
 /* guard_child.c */
 int guard_child_start(struct server *s);

@@ -127,6 +127,7 @@ static void begin_to_end(struct server *s)
 	fd_notify("STOPPING=1", NULL, 0);
 	log_msg(s->report, "the service ends: %zu requests are still at work", s->nr_served);
 	s->ending = true;
+	ready_end(s);
 	listen_close(s);
 	list_for_each_safe(c, next, &s->clients, list)
 		if (c->state == CLIENT_IDLE && !has_said_something(c))
@@ -180,6 +181,7 @@ static void serve(struct server *s)
 			worker_limits(s);
 		if (s->nr_clients < before || n == 0)
 			hear_again(s);
+		ready_make(s);
 	}
 }
 
@@ -189,6 +191,7 @@ static void server_close(struct server *s)
 
 	list_for_each_safe(c, next, &s->clients, list)
 		client_close(s, c);
+	ready_end(s);
 	listen_close(s);
 	pidfile_remove(s);
 	close_owned(&s->signal_fd);

@@ -73,6 +73,7 @@ static void let_go(struct server *s)
 	struct client *c, *next;
 
 	s->own_address = false;
+	ready_end(s);
 	listen_close(s);
 	door_child_leave(s);
 	list_for_each_safe(c, next, &s->clients, list)

@@ -44,6 +44,8 @@ static void close_others(struct server *s, const struct client *me)
 	close_owned(&s->listen_fd);
 	close_owned(&s->signal_fd);
 	close_owned(&s->epoll_fd);
+	close_owned(&s->door_listen);
+	ready_end(s);
 	list_for_each(c, &s->clients, list) {
 		if (c == me)
 			continue;
@@ -67,31 +69,64 @@ static void make_ordinary(void)
 		dup2(null, STDOUT_FILENO);
 }
 
-static int worker_main(struct server *s, struct client *c)
+/**
+ * worker_begin - a child of the service becomes a worker
+ * @s: the server, as it was when the child was made
+ * @mine: the client that it is for; NULL: not known yet
+ */
+void worker_begin(struct server *s, const struct client *mine)
+{
+	close_others(s, mine);
+	make_ordinary();
+}
+
+/**
+ * worker_serve - do a request in this process, with its caller's credentials
+ * @host: does the work
+ * @fd: the connection that it has come by
+ * @req: the request
+ * @fds: that have come with it
+ * @nr_fds: how many
+ * @guardian: for a dump, made ahead; or NULL
+ *
+ * Return: exit status; 0: it has been answered.
+ */
+int worker_serve(const struct rpc_host *host, int fd, const CriuReq *req, int *fds, size_t nr_fds,
+		 struct dump_guardian *guardian)
 {
 	struct rpc_caller caller;
 	struct rpc_call call = {
 		.caller = &caller,
-		.req = c->ask->req,
-		.fds = c->ask->fds,
-		.nr_fds = c->ask->nr_fds,
+		.req = req,
+		.fds = fds,
+		.nr_fds = nr_fds,
 		.notify = notify,
 		.reply = reply,
-		.arg = &c->fd,
+		.arg = &fd,
+		.guardian = guardian,
 	};
 
-	close_others(s, c);
-	make_ordinary();
-	if (caller_of_socket(c->fd, &caller) < 0)
+	if (caller_of_socket(fd, &caller) < 0)
 		return 1;
-	return rpc_dispatch(s->host, &call) < 0;
+	return rpc_dispatch(host, &call) < 0;
+}
+
+static pid_t worker_fork(struct server *s, struct client *c)
+{
+	struct wire_request *ask = c->ask;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		worker_begin(s, c);
+		_exit(worker_serve(s->host, c->fd, ask->req, ask->fds, ask->nr_fds, NULL));
+	}
+	return pid;
 }
 
 static void start(struct server *s, struct client *c)
 {
-	c->worker = fork();
-	if (c->worker == 0)
-		_exit(worker_main(s, c));
+	c->worker = ready_give(s, c) ?: worker_fork(s, c);
+	s->served_any = true;
 	if (c->worker < 0) {
 		client_refuse(c, "rpc-busy", "the service cannot start a process for the request");
 		c->worker = 0;
@@ -175,6 +210,7 @@ void worker_reap(struct server *s)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		struct client *c = client_of(s, pid);
 
+		ready_ended(s, pid);
 		if (!c && (guard_child_ended(s, pid) || door_child_ended(s, pid) ||
 			   attach_child_ended(s, pid)))
 			continue;

@@ -18,6 +18,7 @@ struct proc_text {
 };
 
 int proc_open(pid_t pid); /* /proc/PID as O_PATH, or -errno */
+int proc_namespace(int proc, const char *kind, uint64_t *ino);
 int proc_read(int dir_fd, const char *name, struct proc_text *t);
 void proc_text_free(struct proc_text *t);
 

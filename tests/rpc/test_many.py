@@ -15,9 +15,17 @@ def memory(pid):
     return own, len(os.listdir("/proc/%d/fd" % pid))
 
 
+def children(s):
+    """Children of the service: those at work, and the one that is ready for the next request."""
+    kids = [p for p in tree(s.pid) if p != s.pid and (stat(p) or {}).get("ppid") == s.pid]
+    ready = [p for p in kids if stat(p) and stat(p)["comm"] == "criu-lite-ready"]
+    return [p for p in kids if p not in ready], ready
+
+
 def at_rest(s):
-    until("the service to be at rest", 20, lambda: len(tree(s.pid)) == 1)
-    return memory(s.pid)
+    until("the service to be at rest", 20, lambda: not children(s)[0])
+    own, fds = memory(s.pid)
+    return own, fds - len(children(s)[1])
 
 
 def trees(n):
@@ -168,7 +176,8 @@ def test_worker_killed():
         r.keep_open = True
         c.send(r)
         assert c.recv().notify.script == "pre-dump"
-        worker = tree(s.pid)[1]
+        until("one worker", 10, lambda: len(children(s)[0]) == 1)
+        worker, = children(s)[0]
         os.kill(worker, signal.SIGKILL)
         bad(c.recv(), "ended by signal 9", r"\[rpc-worker\]")
         assert alive(pid)

@@ -1,0 +1,169 @@
+/*
+ * ready - a worker that is made before there is a request for it: making one
+ * takes a tenth of what a small dump does, another tenth goes into pages that a
+ * new process has to get one by one, and one into the guardian of a dump. There
+ * is one at most, made while little is at work, and it does one request, as
+ * any worker.
+ */
+#include <errno.h>
+#include <link.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "daemon/server.h"
+#include "dump/dump.h"
+#include "kernel/arch.h"
+#include "lib/fdpass.h"
+
+#define READY_NAME "criu-lite-ready" /* as /proc/PID/comm has it */
+#define WORKER_NAME "criu-lite"
+#define PAGE ((uintptr_t)4096)
+#define STACK (96 << 10) /* bytes that a request may take of it */
+#define HEAP (512 << 10)
+
+/* Pages that are there already are no faults later. Since Linux 5.14. */
+static int populate(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *h = &info->dlpi_phdr[i];
+		uintptr_t from = (info->dlpi_addr + h->p_vaddr) & ~(PAGE - 1);
+		uintptr_t to = info->dlpi_addr + h->p_vaddr + h->p_memsz;
+
+		if (h->p_type == PT_LOAD)
+			madvise((void *)from, (to - from + PAGE - 1) & ~(PAGE - 1),
+				h->p_flags & PF_W ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+	}
+	return 0;
+}
+
+static void warm_up(void)
+{
+	volatile char stack[STACK];
+	char *heap;
+
+	/* What is free stays ours. */
+	mallopt(M_TRIM_THRESHOLD, 4 * HEAP);
+	mallopt(M_MMAP_THRESHOLD, 4 * HEAP);
+	heap = malloc(HEAP);
+	dl_iterate_phdr(populate, NULL);
+	for (size_t i = 0; i < sizeof(stack); i += PAGE)
+		stack[i] = 0;
+	for (size_t i = 0; heap && i < HEAP; i += PAGE)
+		((volatile char *)heap)[i] = 0;
+	free(heap);
+	for (unsigned int i = 2; i < 63; i++)
+		if (arch_xsave_mask() >> i & 1)
+			arch_xsave_part(i);
+}
+
+/* The connection of the client comes as the first descriptor of its request. */
+static int ready_main(struct server *s, int sock, pid_t service)
+{
+	struct dump_guardian guardian = { 0 };
+	struct wire_request *m;
+	int err, ret = 0;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != service)
+		return 0;
+	worker_begin(s, NULL);
+	prctl(PR_SET_NAME, READY_NAME);
+	/* Before the pages are there, which it would share. */
+	dump_guardian_new(&guardian);
+	warm_up();
+	m = wire_recv(sock, 0, &err);
+	prctl(PR_SET_PDEATHSIG, 0);
+	prctl(PR_SET_NAME, WORKER_NAME);
+	close(sock);
+	if (m && m->req && m->nr_fds)
+		ret = worker_serve(s->host, m->fds[0], m->req, m->fds + 1, m->nr_fds - 1,
+				   &guardian);
+	wire_free(m);
+	return ret;
+}
+
+/**
+ * ready_make - have a worker ready, if the service has little to do
+ * @s: the server
+ */
+void ready_make(struct server *s)
+{
+	pid_t service = getpid();
+	int p[2];
+
+	if (s->ready || s->nr_served > 1 || s->ending || s->leaving || !s->served_any ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p) < 0)
+		return;
+	s->ready = fork();
+	if (s->ready == 0) {
+		close(p[0]);
+		_exit(ready_main(s, p[1], service));
+	}
+	close(p[1]);
+	s->ready_sock = p[0];
+	if (s->ready < 0) {
+		s->ready = 0;
+		close(p[0]);
+	}
+}
+
+/**
+ * ready_give - give a request to the worker that is ready
+ * @s: the server
+ * @c: the client with its request
+ *
+ * Return: its pid, or 0: there is none, or it cannot have this one.
+ */
+pid_t ready_give(struct server *s, const struct client *c)
+{
+	size_t len = criu_req__get_packed_size(c->ask->req), n = c->ask->nr_fds + 1;
+	int fds[FD_MSG_MAX], ret = -1;
+	void *buf = NULL;
+	pid_t pid;
+
+	if (s->ready && n <= FD_MSG_MAX)
+		buf = malloc(len);
+	if (buf) {
+		fds[0] = c->fd;
+		memcpy(fds + 1, c->ask->fds, c->ask->nr_fds * sizeof(*fds));
+		criu_req__pack(c->ask->req, buf);
+		ret = fd_send_msg(s->ready_sock, buf, len, fds, n, MSG_DONTWAIT);
+	}
+	free(buf);
+	if (ret < 0)
+		return 0;
+	pid = s->ready;
+	s->ready = 0;
+	close(s->ready_sock);
+	return pid;
+}
+
+/**
+ * ready_end - let the worker that is ready go
+ * @s: the server
+ */
+void ready_end(struct server *s)
+{
+	if (!s->ready)
+		return;
+	close(s->ready_sock);
+	s->ready = 0;
+}
+
+/**
+ * ready_ended - a child of the service has ended: was it the one that is ready?
+ * @s: the server
+ * @pid: the child
+ */
+void ready_ended(struct server *s, pid_t pid)
+{
+	if (pid && pid == s->ready)
+		ready_end(s);
+}
