@@ -9,6 +9,7 @@
 #define CHECK VERB_BIT(check)
 #define CYCLE VERB_BIT(cycle)
 #define SERVICE VERB_BIT(service)
+#define CPUINFO VERB_BIT(cpuinfo)
 #define SEEING (VERB_BIT(state) | VERB_BIT(diff))
 #define UPGRADE VERB_BIT(upgrade)
 #define FDCMD VERB_BIT(fd)
@@ -49,9 +50,9 @@ const struct option_row option_rows[] = {
 	VALUE("close", 0, OPT_FD, "FD", close_fd, VERB_ALL, "close this descriptor first"),
 
 	VALUE("tree", 't', OPT_NUMBER, "PID", tree, DUMP | VERB_BIT(cleanup), "the root of the process tree"),
-	VALUE("images-dir", 'D', OPT_TEXT, "DIR", images_dir, RUNS, "directory of the images (default: .)"),
-	VALUE("work-dir", 'W', OPT_TEXT, "DIR", work_dir, DUMP | RESTORE | SERVICE, "directory of log, pidfile and statistics (default: that of the images)"),
-	VALUE("log-file", 'o', OPT_TEXT, "FILE", log_file, DUMP | RESTORE | SERVICE, "log file, - for standard error (default: dump.log or restore.log)"),
+	VALUE("images-dir", 'D', OPT_TEXT, "DIR", images_dir, RUNS | CPUINFO, "directory of the images (default: .)"),
+	VALUE("work-dir", 'W', OPT_TEXT, "DIR", work_dir, DUMP | RESTORE | SERVICE | CPUINFO, "directory of log, pidfile and statistics (default: that of the images)"),
+	VALUE("log-file", 'o', OPT_TEXT, "FILE", log_file, DUMP | RESTORE | SERVICE | CPUINFO, "log file, - for standard error (default: dump.log, restore.log or cpuinfo.log)"),
 	VALUE("verbosity", 'v', OPT_VERBOSITY, "[N]", verbosity, VERB_ALL, "how much is logged: 0 nothing, 1 errors, 2 warnings, 3 information, 4 all"),
 	FLAG("leave-running", 'R', leave_running, DUMP, "let the tree run on after the dump"),
 	FLAG("leave-stopped", 's', leave_stopped, DUMP | RESTORE, "leave the tree stopped at the end"),

@@ -294,7 +294,7 @@ static void bad_word(struct report *r, int c, char **argv)
 static void take_verb(struct options *o, struct report *r, const char *word)
 {
 	static const char *const criu[] = { "pre-dump", "page-server", "dedup", "lazy-pages",
-					    "cpuinfo",  "show",        "exec" };
+					    "exec" };
 
 	for (o->verb = 0; o->verb < VERBS; o->verb++)
 		if (!strcmp(word, verb_name(o->verb)))

@@ -94,8 +94,9 @@ struct option_row {
 
 #define VERB_BIT(v) (1u << VERB_##v)
 #define VERB_ALL ((1u << VERBS) - 1)
-#define VERBS_OF_CRIU \
-	(VERB_BIT(dump) | VERB_BIT(restore) | VERB_BIT(check) | VERB_BIT(service) | VERB_BIT(swrk))
+#define VERBS_OF_CRIU                                                               \
+	(VERB_BIT(dump) | VERB_BIT(restore) | VERB_BIT(check) | VERB_BIT(service) | \
+	 VERB_BIT(swrk) | VERB_BIT(cpuinfo))
 
 extern const struct option_row option_rows[];
 extern const size_t option_rows_nr;

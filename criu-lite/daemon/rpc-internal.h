@@ -19,6 +19,7 @@ struct rpc_work {
 };
 
 int rpc_do_images(struct rpc_work *w, const char *command, bool restores);
-int rpc_do_command(struct rpc_work *w, const char *command, const char *argument);
+int rpc_do_dir(struct rpc_work *w, const char *command, const char *argument);
+int rpc_do_command(struct rpc_work *w, const char *command);
 
 #endif

@@ -224,6 +224,18 @@ static void log_refusal(struct rpc_work *w, const CriuOpts *o, bool restores)
 	report_log_to(w->report, -1, LOG_MSG);
 }
 
+/* The caller's descriptors, its credentials, and the directory. */
+static int begin_in_dir(struct rpc_work *w, struct words *words, const CriuOpts *o)
+{
+	int ret = take_fds(w, words, o);
+
+	if (ret >= 0)
+		ret = caller_become(w->call->caller, w->report);
+	if (ret >= 0 && w->job.images_fd < 0)
+		ret = open_images_dir(w, o->images_dir, &w->job.images_fd);
+	return ret;
+}
+
 /**
  * rpc_do_images - a request that is about images and processes
  * @w: the request
@@ -240,15 +252,11 @@ int rpc_do_images(struct rpc_work *w, const char *command, bool restores)
 
 	if (ret >= 0)
 		ret = check_opts(w, restores);
-	if (ret >= 0)
-		ret = take_fds(w, &words, o);
 	/* It would be a child that a restore does not expect, or one with other rights. */
 	if (restores || !caller_is_us(w->call->caller))
 		dump_guardian_end(w->job.guardian);
 	if (ret >= 0)
-		ret = caller_become(w->call->caller, w->report);
-	if (ret >= 0 && w->job.images_fd < 0)
-		ret = open_images_dir(w, o->images_dir, &w->job.images_fd);
+		ret = begin_in_dir(w, &words, o);
 	if (ret < 0)
 		return ret;
 	if (!restores)
@@ -264,21 +272,41 @@ int rpc_do_images(struct rpc_work *w, const char *command, bool restores)
 }
 
 /**
- * rpc_do_command - a request that is about neither
+ * rpc_do_dir - a request that is about a directory alone
  * @w: the request
  * @command: of the command line
- * @argument: of the command, or NULL
+ * @argument: of the command
  *
  * Return: 0 or -errno, recorded.
  */
-int rpc_do_command(struct rpc_work *w, const char *command, const char *argument)
+int rpc_do_dir(struct rpc_work *w, const char *command, const char *argument)
+{
+	const CriuOpts *o = w->call->req->opts;
+	struct words words = words_begin(w, command);
+	int ret = check_caller(w);
+
+	words_add(&words, "%s", argument);
+	if (ret >= 0 && !o)
+		ret = fail(w->report, "rpc-request", 0, "the request has no options");
+	if (ret >= 0)
+		ret = begin_in_dir(w, &words, o);
+	if (ret < 0)
+		return ret;
+	words_of_opts(&words, o);
+	return run_words(w, &words);
+}
+
+/**
+ * rpc_do_command - a request that is about neither processes nor a directory
+ * @w: the request
+ * @command: of the command line
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int rpc_do_command(struct rpc_work *w, const char *command)
 {
 	struct words words = words_begin(w, command);
 	int ret = caller_become(w->call->caller, w->report);
 
-	if (ret < 0)
-		return ret;
-	if (argument)
-		words_add(&words, "%s", argument);
-	return run_words(w, &words);
+	return ret < 0 ? ret : run_words(w, &words);
 }

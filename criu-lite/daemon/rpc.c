@@ -124,22 +124,22 @@ static int do_restore(struct rpc_work *w)
 
 static int do_check(struct rpc_work *w)
 {
-	return rpc_do_command(w, "check", NULL);
+	return rpc_do_command(w, "check");
 }
 
 static int do_page_server(struct rpc_work *w)
 {
-	return rpc_do_command(w, "page-server", NULL);
+	return rpc_do_command(w, "page-server");
 }
 
 static int do_cpuinfo_dump(struct rpc_work *w)
 {
-	return rpc_do_command(w, "cpuinfo", "dump");
+	return rpc_do_dir(w, "cpuinfo", "dump");
 }
 
 static int do_cpuinfo_check(struct rpc_work *w)
 {
-	return rpc_do_command(w, "cpuinfo", "check");
+	return rpc_do_dir(w, "cpuinfo", "check");
 }
 
 /* Those that are not quick. */

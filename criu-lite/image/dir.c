@@ -165,6 +165,17 @@ struct image_head image_kind_head(enum image_kind k)
 }
 
 /**
+ * image_kind_apart - whether images of a kind are no part of a dump
+ * @k: the kind, or -1 for a foreign file
+ *
+ * Return: true for what may be written at any time, and replaces an old one.
+ */
+bool image_kind_apart(int k)
+{
+	return k == IMAGE_STATS_DUMP || k == IMAGE_STATS_RESTORE || k == IMAGE_CPUINFO;
+}
+
+/**
  * image_kind_covered - whether the manifest lists images of a kind
  * @k: the kind, or -1 for a foreign file
  *
@@ -172,8 +183,7 @@ struct image_head image_kind_head(enum image_kind k)
  */
 bool image_kind_covered(int k)
 {
-	return k >= 0 && k != IMAGE_INVENTORY && k != IMAGE_MANIFEST && k != IMAGE_STATS_DUMP &&
-	       k != IMAGE_STATS_RESTORE;
+	return k >= 0 && k != IMAGE_INVENTORY && k != IMAGE_MANIFEST && !image_kind_apart(k);
 }
 
 /**

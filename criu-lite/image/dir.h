@@ -55,6 +55,7 @@ int image_dir_write_named(struct image_writer **out, struct image_dir *d, enum i
 uint64_t image_writer_hash(const struct image_writer *w);
 int image_kind_of(const char *name);
 struct image_head image_kind_head(enum image_kind k);
+bool image_kind_apart(int k);
 bool image_kind_covered(int k);
 void image_name(char name[static IMAGE_NAME_MAX], enum image_kind k, uint64_t id);
 

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -76,7 +77,12 @@ int image_dir_write_named(struct image_writer **out, struct image_dir *d, enum i
 	w = malloc(sizeof(*w));
 	if (!w)
 		abort();
-	*w = (struct image_writer){ .dir = d, .kind = k, .fd = fd, .hash = XXH3_createState() };
+	/* All but the buffer, which is larger than most images. */
+	memset(w, 0, offsetof(struct image_writer, buf));
+	w->dir = d;
+	w->kind = k;
+	w->fd = fd;
+	w->hash = XXH3_createState();
 	if (!w->hash)
 		abort();
 	XXH3_64bits_reset(w->hash);
@@ -96,7 +102,7 @@ int image_dir_write_named(struct image_writer **out, struct image_dir *d, enum i
  * @k: the kind, not PAGES and not INVENTORY
  * @id: the id in its name
  *
- * The stats kinds may be written at any time; an old one is replaced.
+ * What is apart from a dump may be written at any time; an old one is replaced.
  *
  * Return: 0, or -errno recorded as image-write or image-dir.
  */
@@ -106,7 +112,7 @@ int image_create(struct image_writer **out, struct image_dir *d, enum image_kind
 	int ret;
 
 	image_name(name, k, id);
-	if (k == IMAGE_STATS_DUMP || k == IMAGE_STATS_RESTORE) {
+	if (image_kind_apart(k)) {
 		if (unlinkat(d->fd, name, 0) < 0 && errno != ENOENT)
 			return fail(d->report, "image-write", errno, "%s: replacing", name);
 	} else {

@@ -61,7 +61,7 @@ def test_not_honoured():
         for connect in ways:
             fd, pid = images_fd(), sleeper()
             for t, words in ((rpc.PRE_DUMP, "pre-dump"), (rpc.SINGLE_PRE_DUMP, "pre-dump"), (rpc.PAGE_SERVER, "page-server"),
-                             (rpc.PAGE_SERVER_CHLD, "page-server"), (rpc.CPUINFO_DUMP, "cpuinfo"), (rpc.CPUINFO_CHECK, "cpuinfo")):
+                             (rpc.PAGE_SERVER_CHLD, "page-server")):
                 with connect() as c:
                     bad(c.ask(request(t, fd, pid=pid)), words + " is not supported", r"\[command-unsupported\]")
             assert alive(pid)
