@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -82,7 +83,9 @@ static int ready_main(struct server *s, int sock, pid_t service)
 	prctl(PR_SET_PDEATHSIG, 0);
 	prctl(PR_SET_NAME, WORKER_NAME);
 	close(sock);
-	if (m && m->req && m->nr_fds)
+	if (!m)
+		dump_guardian_end(&guardian);
+	else if (m->req && m->nr_fds)
 		ret = worker_serve(s->host, m->fds[0], m->req, m->fds + 1, m->nr_fds - 1,
 				   &guardian);
 	wire_free(m);
@@ -146,14 +149,15 @@ pid_t ready_give(struct server *s, const struct client *c)
 }
 
 /**
- * ready_end - let the worker that is ready go
- * @s: the server
+ * ready_end - let the worker that is ready go, and wait until it has
+ * @s: the server; a child of it that calls this waits for nobody
  */
 void ready_end(struct server *s)
 {
 	if (!s->ready)
 		return;
 	close(s->ready_sock);
+	waitpid(s->ready, NULL, 0);
 	s->ready = 0;
 }
 
