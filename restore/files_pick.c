@@ -6,12 +6,12 @@
 #include "restore/files_only.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/fdword.h"
 
 #include "proto/sk-inet.pb-c.h"
 #include "proto/sk-unix.pb-c.h"
@@ -50,22 +50,18 @@ static bool is_kind_word(const char *list)
 static int pick_word(struct restore_ctx *ctx, const struct filedesc *fdt, const char *word,
 		     const char *end, struct picked *out)
 {
-	const char *eq = memchr(word, '=', (size_t)(end - word)), *p = eq ? eq + 1 : word;
-	char *stop;
-	unsigned long nr;
+	struct fdword w;
+	int ret = fdword_parse(ctx->report, word, (size_t)(end - word), &w);
 
-	errno = 0;
-	nr = strtoul(p, &stop, 10);
-	if (*p < '0' || *p > '9' || errno || stop != end || nr > INT_MAX)
-		return fail(ctx->report, "option-value", 0,
-			    "'%.*s' is not a descriptor: [NAME=]NUMBER", (int)(end - word), word);
-	*out = (struct picked){ .fle = fle_find(fdt, (int)nr, NULL) };
+	if (ret < 0)
+		return ret;
+	*out = (struct picked){ .fle = fle_find(fdt, w.nr, NULL) };
 	if (!out->fle)
 		return fail(ctx->report, "files-only", ENOENT,
-			    "the image has no descriptor %lu of pid %d", nr, filedesc_pid(fdt));
-	if (eq) {
-		out->name = word;
-		out->name_len = (size_t)(eq - word);
+			    "the image has no descriptor %d of pid %d", w.nr, filedesc_pid(fdt));
+	if (w.name_len) {
+		out->name = w.name;
+		out->name_len = w.name_len;
 	}
 	return 0;
 }

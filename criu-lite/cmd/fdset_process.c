@@ -6,7 +6,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 
 #include "base/arena.h"
 #include "base/fd.h"
+#include "base/fdword.h"
 #include "cmd/cmd.h"
 #include "lib/fdpass.h"
 
@@ -31,19 +31,15 @@ static int take_one(struct cmd *c, struct fdset *s, pid_t pid, int nr, const cha
 /* [NAME=]NUMBER, up to @end. */
 static int take_word(struct cmd *c, struct fdset *s, pid_t pid, const char *word, const char *end)
 {
-	const char *eq = memchr(word, '=', (size_t)(end - word)), *p = eq ? eq + 1 : word;
-	char *stop;
-	unsigned long nr;
+	struct fdword w;
+	int ret = fdword_parse(c->r, word, (size_t)(end - word), &w);
 
-	errno = 0;
-	nr = strtoul(p, &stop, 10);
-	if (*p < '0' || *p > '9' || errno || stop != end || nr > INT_MAX)
-		return fail(c->r, "option-value", 0, "'%.*s' is not a descriptor: [NAME=]NUMBER",
-			    (int)(end - word), word);
+	if (ret < 0)
+		return ret;
 	for (size_t i = 0; i < s->n; i++)
-		if (s->from[i] == (int)nr)
-			return fail(c->r, "option-value", 0, "descriptor %lu is listed twice", nr);
-	return take_one(c, s, pid, (int)nr, word, eq ? (size_t)(eq - word) : 0);
+		if (s->from[i] == w.nr)
+			return fail(c->r, "option-value", 0, "descriptor %d is listed twice", w.nr);
+	return take_one(c, s, pid, w.nr, w.name, w.name_len);
 }
 
 static int by_number(const void *a, const void *b)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "lib/pidfd.h"
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
@@ -26,23 +27,6 @@ struct door_ucred_s {
 	int nr_groups;
 	gid_t groups[]; /* supplementary */
 };
-
-/* The pid behind a pidfd, as this process sees it. */
-static pid_t pid_of(int pidfd)
-{
-	char path[48], line[128];
-	pid_t pid = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "Pid: %d", &pid) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return pid > 0 ? pid : -1;
-}
 
 static void read_groups(ucred_t *u, const char *p, int room)
 {
@@ -115,11 +99,11 @@ static int client(ucred_t **out)
 		return -EINVAL;
 	if (getsockopt(t->session->sock, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) < 0)
 		return -EINVAL;
-	ret = read_status(pid_of(pidfd), &u);
+	ret = read_status(pidfd_pid(pidfd), &u);
 	if (ret)
 		return ret;
 	/* It is the same process still, if the pidfd has its pid afterwards. */
-	if (pid_of(pidfd) != u->pid) {
+	if (pidfd_pid(pidfd) != u->pid) {
 		free(u);
 		return -EINVAL;
 	}

@@ -17,6 +17,7 @@
 #include "lib/fdframe.h"
 #include "lib/fdupgrade.h"
 #include "lib/fdwait.h"
+#include "lib/pidfd.h"
 
 /* The giver's socket is closed before the giver is a zombie: how long that may take. */
 #define DEATH_MS 1000
@@ -28,30 +29,13 @@ static void let_go(struct fd_offer *in)
 	in->sock = in->old_pidfd = -1;
 }
 
-/* Pid: of a descriptor of a process, as it is known here. */
-static pid_t pid_of(int pidfd)
-{
-	char path[64], line[128];
-	int pid = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "Pid: %d", &pid) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return pid < 0 ? 0 : pid;
-}
-
 static int unwrap(struct fd_offer *in, struct fd_frame *f)
 {
 	if (f->len < OFFER_TAG_LEN || memcmp(f->payload, OFFER_TAG, OFFER_TAG_LEN) || !f->n ||
 	    f->items[0].kind != FD_KIND_ANON)
 		return -EBADMSG;
 	in->old_pidfd = f->items[0].fd;
-	in->old = pid_of(in->old_pidfd);
+	in->old = pidfd_pid(in->old_pidfd);
 	memmove(f->items, f->items + 1, --f->n * sizeof(*f->items));
 	in->items = f->items;
 	in->n = f->n;
