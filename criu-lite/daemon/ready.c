@@ -2,7 +2,7 @@
  * ready - a worker that is made before there is a request for it: making one
  * takes a tenth of what a small dump does, another tenth goes into pages that a
  * new process has to get one by one, and one into the guardian of a dump. There
- * is one at most, made while little is at work, and it does one request, as
+ * is one at most, made while nothing is at work, and it does one request, as
  * any worker.
  */
 #include <errno.h>
@@ -93,7 +93,7 @@ static int ready_main(struct server *s, int sock, pid_t service)
 }
 
 /**
- * ready_make - have a worker ready, if the service has little to do
+ * ready_make - have a worker ready, if the service has nothing else to do
  * @s: the server
  */
 void ready_make(struct server *s)
@@ -101,7 +101,7 @@ void ready_make(struct server *s)
 	pid_t service = getpid();
 	int p[2];
 
-	if (s->ready || s->nr_served > 1 || s->ending || s->leaving || !s->served_any ||
+	if (s->ready || s->nr_served || s->ending || s->leaving || !s->served_any ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p) < 0)
 		return;
 	s->ready = fork();
