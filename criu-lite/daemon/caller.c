@@ -68,7 +68,7 @@ static int caps_set(uint64_t caps)
 /* 1 or 0; -errno if that cannot be told, as for another user's process unless we are root. */
 static int same_namespace(int proc, int self, const char *name)
 {
-	uint64_t theirs, ours;
+	uint64_t theirs = 0, ours = 0;
 	int ret = proc_namespace(proc, name, &theirs) ?: proc_namespace(self, name, &ours);
 
 	return ret < 0 ? ret : ours == theirs;

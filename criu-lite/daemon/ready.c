@@ -69,7 +69,7 @@ static int ready_main(struct server *s, int sock, pid_t service)
 {
 	struct dump_guardian guardian = { 0 };
 	struct wire_request *m;
-	int err, ret = 0;
+	int err, ret = 1;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != service)
@@ -83,11 +83,11 @@ static int ready_main(struct server *s, int sock, pid_t service)
 	prctl(PR_SET_PDEATHSIG, 0);
 	prctl(PR_SET_NAME, WORKER_NAME);
 	close(sock);
-	if (!m)
-		dump_guardian_end(&guardian);
-	else if (m->req && m->nr_fds)
+	if (m && m->req && m->nr_fds)
 		ret = worker_serve(s->host, m->fds[0], m->req, m->fds + 1, m->nr_fds - 1,
 				   &guardian);
+	else
+		dump_guardian_end(&guardian);
 	wire_free(m);
 	return ret;
 }
@@ -126,21 +126,14 @@ void ready_make(struct server *s)
  */
 pid_t ready_give(struct server *s, const struct client *c)
 {
-	size_t len = criu_req__get_packed_size(c->ask->req), n = c->ask->nr_fds + 1;
-	int fds[FD_MSG_MAX], ret = -1;
-	void *buf = NULL;
+	const struct wire_request *ask = c->ask;
+	int fds[FD_MSG_MAX] = { c->fd };
 	pid_t pid;
 
-	if (s->ready && n <= FD_MSG_MAX)
-		buf = malloc(len);
-	if (buf) {
-		fds[0] = c->fd;
-		memcpy(fds + 1, c->ask->fds, c->ask->nr_fds * sizeof(*fds));
-		criu_req__pack(c->ask->req, buf);
-		ret = fd_send_msg(s->ready_sock, buf, len, fds, n, MSG_DONTWAIT);
-	}
-	free(buf);
-	if (ret < 0)
+	if (!s->ready || ask->nr_fds >= FD_MSG_MAX)
+		return 0;
+	memcpy(fds + 1, ask->fds, ask->nr_fds * sizeof(*fds));
+	if (fd_send_msg(s->ready_sock, ask->raw, ask->len, fds, ask->nr_fds + 1, MSG_DONTWAIT) < 0)
 		return 0;
 	pid = s->ready;
 	s->ready = 0;

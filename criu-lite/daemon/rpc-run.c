@@ -135,7 +135,7 @@ static int check_opts(struct rpc_work *w, bool restores)
 /* Or so it seems. */
 static bool in_own(int proc, int self, const char *name)
 {
-	uint64_t a, b;
+	uint64_t a = 0, b = 0;
 
 	return proc_namespace(proc, name, &a) < 0 || proc_namespace(self, name, &b) < 0 || a == b;
 }

@@ -34,6 +34,9 @@ struct wire_request *wire_recv(int sock, int flags, int *err)
 		ret = fd_recv_msg(sock, buf, room, &len, m->fds, RPC_FDS_MAX, &m->nr_fds, flags);
 	if (!ret) {
 		m->req = rpc_parse(buf, len);
+		m->raw = buf;
+		m->len = len;
+		buf = NULL;
 	} else if (ret != -EMSGSIZE) {
 		*err = ret;
 		wire_free(m);
@@ -52,6 +55,7 @@ void wire_free(struct wire_request *m)
 	if (!m)
 		return;
 	rpc_free(m->req);
+	free(m->raw);
 	for (size_t i = 0; i < m->nr_fds; i++)
 		close(m->fds[i]);
 	free(m);

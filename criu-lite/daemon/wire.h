@@ -10,6 +10,8 @@
 /* A request as it came from a socket. */
 struct wire_request {
 	CriuReq *req; /* NULL: what came is no request */
+	void *raw;    /* as it came */
+	size_t len;
 	int fds[RPC_FDS_MAX];
 	size_t nr_fds;
 };

@@ -157,7 +157,7 @@ static void brand(struct cpu_info *c)
 
 	for (uint32_t i = 0; i < 3; i++) {
 		leaf(0x80000002 + i, 0, r);
-		memcpy(c->name + 16 * i, r, sizeof(r));
+		memcpy(c->name + (size_t)16 * i, r, sizeof(r));
 	}
 	blanks = strspn(c->name, " ");
 	memmove(c->name, c->name + blanks, sizeof(c->name) - blanks);

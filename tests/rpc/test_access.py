@@ -5,7 +5,7 @@ from rpclib import *
 
 OTHER = 65533
 TYPES = {"DUMP": rpc.DUMP, "PRE_DUMP": rpc.PRE_DUMP, "SINGLE_PRE_DUMP": rpc.SINGLE_PRE_DUMP}
-WITHOUT_PROCESS = [rpc.EMPTY, rpc.NOTIFY, rpc.PAGE_SERVER, rpc.PAGE_SERVER_CHLD, rpc.CPUINFO_DUMP, rpc.CPUINFO_CHECK, rpc.WAIT_PID]
+WITHOUT_PROCESS = [rpc.EMPTY, rpc.NOTIFY, rpc.PAGE_SERVER, rpc.PAGE_SERVER_CHLD, rpc.WAIT_PID]
 
 
 def open_dir(uid, name="img"):
@@ -125,6 +125,8 @@ def test_directory_of_another_user():
         ok, why, _ = asks(NOBODY, rpc.DUMP, DIR, pid=pid)  # may be read, not written
         assert not ok and "Permission denied" in why, why
         assert not os.path.exists(DIR + "/inventory.img") and alive(pid)
+        ok, why, _ = asks(NOBODY, rpc.CPUINFO_DUMP, DIR)
+        assert not ok and "Permission denied" in why and not os.path.exists(DIR + "/cpuinfo.img"), why
         os.chown(d, NOBODY, NOBODY)
         target = os.path.join(DIR, "precious")
         with open(target, "w") as f:
