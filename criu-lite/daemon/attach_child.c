@@ -207,6 +207,7 @@ int attach_child_start(struct server *s)
 		close_owned(&s->listen_fd);
 		close_owned(&s->epoll_fd);
 		close_owned(&s->signal_fd);
+		ready_forget(s);
 		_exit(serve(s, ready[1]) < 0);
 	}
 	close(ready[1]);

@@ -242,7 +242,7 @@ int door_child_start(struct server *s)
 		close_owned(&s->listen_fd);
 		close_owned(&s->epoll_fd);
 		close_owned(&s->signal_fd);
-		ready_end(s);
+		ready_forget(s);
 		_exit(serve_door(s, sk[1]) < 0);
 	}
 	close(sk[1]);

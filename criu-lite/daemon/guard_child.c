@@ -69,7 +69,7 @@ int guard_child_start(struct server *s)
 		/* What only the service may have open, it has alone. */
 		close_owned(&s->listen_fd);
 		close_owned(&s->epoll_fd);
-		ready_end(s);
+		ready_forget(s);
 		_exit(guard_files(s->o, s->report, ready[1]) < 0);
 	}
 	close(ready[1]);

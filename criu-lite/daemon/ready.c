@@ -142,16 +142,32 @@ pid_t ready_give(struct server *s, const struct client *c)
 }
 
 /**
- * ready_end - let the worker that is ready go, and wait until it has
- * @s: the server; a child of it that calls this waits for nobody
+ * ready_forget - a child of the service has nothing to do with the worker that is ready
+ * @s: the child's copy of the server
  */
-void ready_end(struct server *s)
+void ready_forget(struct server *s)
 {
 	if (!s->ready)
 		return;
 	close(s->ready_sock);
-	waitpid(s->ready, NULL, 0);
 	s->ready = 0;
+}
+
+/**
+ * ready_end - let the worker that is ready go, and wait until it has
+ * @s: the server
+ */
+void ready_end(struct server *s)
+{
+	pid_t pid = s->ready;
+
+	if (!pid)
+		return;
+	/* Whoever else has the socket, it learns that there is nothing to come. */
+	shutdown(s->ready_sock, SHUT_RDWR);
+	kill(pid, SIGCONT);
+	ready_forget(s);
+	waitpid(pid, NULL, 0);
 }
 
 /**
@@ -162,5 +178,5 @@ void ready_end(struct server *s)
 void ready_ended(struct server *s, pid_t pid)
 {
 	if (pid && pid == s->ready)
-		ready_end(s);
+		ready_forget(s);
 }

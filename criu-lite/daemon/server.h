@@ -75,6 +75,7 @@ int worker_serve(const struct rpc_host *host, int fd, const CriuReq *req, int *f
 /* ready.c */
 void ready_make(struct server *s);
 pid_t ready_give(struct server *s, const struct client *c);
+void ready_forget(struct server *s);
 void ready_end(struct server *s);
 void ready_ended(struct server *s, pid_t pid);
 

@@ -45,7 +45,7 @@ static void close_others(struct server *s, const struct client *me)
 	close_owned(&s->signal_fd);
 	close_owned(&s->epoll_fd);
 	close_owned(&s->door_listen);
-	ready_end(s);
+	ready_forget(s);
 	list_for_each(c, &s->clients, list) {
 		if (c == me)
 			continue;
