@@ -153,27 +153,52 @@ static int out_of_the_way(const struct fd_start *s, int fd)
 	return fd < 0 ? -errno : fd;
 }
 
-static void become(const struct fd_start *s, int tell) __attribute__((noreturn));
-static void become(const struct fd_start *s, int tell)
-{
-	int err = 0, up = out_of_the_way(s, tell);
+/* The two ends that the new process has. */
+struct gate {
+	int tell; /* an errno value: 0 is said at the gate, another one is the end */
+	int open; /* a byte comes when it may go on; nothing, when nobody is left to say so */
+};
 
-	if (up >= 0)
-		tell = up;
+/* Waits at the gate: whoever has started us has to know before anything is executed. */
+static int pass_gate(const struct gate *g)
+{
+	const int here = 0;
+	ssize_t n;
+	char c;
+
+	if (write(g->tell, &here, sizeof(here)) < 0)
+		return errno;
+	do
+		n = read(g->open, &c, 1);
+	while (n < 0 && errno == EINTR);
+	if (n != 1)
+		_exit(125);
+	return 0;
+}
+
+static void become(const struct fd_start *s, struct gate g) __attribute__((noreturn));
+static void become(const struct fd_start *s, struct gate g)
+{
+	int err = 0, tell = out_of_the_way(s, g.tell), open = out_of_the_way(s, g.open);
+
+	if (tell >= 0 && open >= 0)
+		g = (struct gate){ .tell = tell, .open = open };
 	else
-		err = -up;
+		err = tell < 0 ? -tell : -open;
 	reset_signals();
 	setsid();
 	if (!err && syscall(SYS_close_range, 3, UINT_MAX, CLOSE_RANGE_CLOEXEC) < 0)
 		err = errno;
 	if (!err)
 		err = -fd_place(s->place, s->n);
+	if (!err)
+		err = pass_gate(&g);
 	if (!err) {
 		fill_pid(s->env);
 		execvpe(s->argv[0], (char *const *)s->argv, s->env);
 		err = errno;
 	}
-	if (write(tell, &err, sizeof(err)) < 0)
+	if (write(g.tell, &err, sizeof(err)) < 0)
 		_exit(126);
 	_exit(127);
 }
@@ -189,6 +214,25 @@ static int read_error(int fd)
 	return n == sizeof(err) ? err : 0;
 }
 
+/*
+ * The child @pid has been made; who calls has the other end of the gate too, so that a child that
+ * is gone does no harm. Returns 0, or an errno value: then it comes to nothing.
+ */
+static int let_through(const struct fd_start *s, pid_t pid, int said, int *gate)
+{
+	int err = read_error(said);
+
+	if (err)
+		return err;
+	if (s->started)
+		s->started(s->arg, pid);
+	if (write(*gate, "", 1) < 0)
+		return errno;
+	close(take_fd(gate));
+	/* Nothing is said of a program that is executed: the pipe is closed then. */
+	return read_error(said);
+}
+
 /**
  * fdstart_run - start a program, in a session of its own
  * @s: the program, its environment and its descriptors
@@ -199,28 +243,32 @@ static int read_error(int fd)
  */
 int fdstart_run(const struct fd_start *s, pid_t *pid, int *pidfd)
 {
-	cleanup_close int said = -1, tell = -1, child = -1;
-	int p[2], err = 0;
+	cleanup_close int said = -1, tell = -1, child = -1, gate = -1, open = -1;
+	int p[2], q[2], err = 0;
 
 	if (pipe2(p, O_CLOEXEC) < 0)
 		return -errno;
 	said = p[0];
 	tell = p[1];
+	if (pipe2(q, O_CLOEXEC) < 0)
+		return -errno;
+	open = q[0];
+	gate = q[1];
 	*pid = fork();
-	if (*pid == 0)
-		become(s, tell);
+	if (*pid == 0) {
+		close(gate);
+		become(s, (struct gate){ .tell = tell, .open = open });
+	}
 	if (*pid < 0)
 		return -errno;
 	close(take_fd(&tell));
 	child = (int)syscall(SYS_pidfd_open, *pid, 0);
-	if (child < 0) {
+	if (child < 0)
 		err = errno;
-		kill(*pid, SIGKILL);
-	}
-	/* Nothing is said of a program that is executed: the pipe is closed then. */
 	if (!err)
-		err = read_error(said);
+		err = let_through(s, *pid, said, &gate);
 	if (err) {
+		kill(*pid, SIGKILL);
 		while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
 			;
 		return -err;

@@ -14,6 +14,9 @@ struct fd_start {
 	char **env;             /* from fdstart_env() */
 	struct fd_place *place; /* used up */
 	size_t n;
+	/* Called once there is a process, a leader of its session, before it executes anything. */
+	void (*started)(void *arg, pid_t pid);
+	void *arg;
 };
 
 char *fdstart_numbers(const char *name, const char *pattern, const struct fd_place *p, size_t n);

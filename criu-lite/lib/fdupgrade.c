@@ -340,13 +340,13 @@ int fd_upgrade_start(struct fd_upgrade *u, const struct fd_upgrade_opts *o)
 		s.env = p.env;
 		s.place = p.place;
 		s.n = p.n;
+		s.started = o->started;
+		s.arg = o->arg;
 		ret = fdstart_run(&s, &u->pid, &u->pidfd);
 		if (ret)
 			explain(u, "start %s: %s", o->argv[0], strerror(-ret));
 	}
 	if (!ret) {
-		if (o->started)
-			o->started(o->arg, u->pid);
 		u->sock = take_fd(&p.mine);
 		close_owned(&p.theirs);
 		p.theirs = -1;

@@ -92,7 +92,7 @@ struct fd_upgrade_opts {
 
 	/* FD_READY_ASK: 1 it is ready, 0 ask again soon, -errno give up. */
 	int (*ask)(void *arg, pid_t successor);
-	/* Not NULL: called as soon as the successor runs. */
+	/* Not NULL: called once the successor is a process, before it executes anything. */
 	void (*started)(void *arg, pid_t successor);
 	void *arg;
 
