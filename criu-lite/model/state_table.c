@@ -1,11 +1,9 @@
 /*
  * state_table - a table whose rows are members of JSON and whose columns say
- * where in a row their cell is found. Printed in full width, whatever the
- * terminal has.
+ * where in a row their cell is found.
  */
 #include "model/state_table.h"
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,30 +85,25 @@ void table_rest(FILE *f, struct json_object *o, const char *prefix, const char *
 	}
 }
 
-static int set_rest(const struct scols *s, struct libscols_line *ln, size_t at,
-		    struct json_object *row, const char *skip)
+static void set_rest(struct grid *g, struct grid_row *to, size_t at, struct json_object *row,
+		     const char *skip)
 {
 	char *text = NULL;
 	size_t len;
 	FILE *f = open_memstream(&text, &len);
-	int ret;
 
 	if (!f)
-		return -errno;
+		abort();
 	table_rest(f, row, "", skip);
-	if (fclose(f)) {
-		free(text);
-		return -ENOMEM;
-	}
+	if (fclose(f))
+		abort();
 	if (len)
 		text[len - 1] = '\0';
-	ret = s->line_set_data(ln, at, text);
+	grid_set(g, to, at, text);
 	free(text);
-	return ret;
 }
 
-static int set_count(const struct scols *s, struct libscols_line *ln, size_t at,
-		     struct json_object *o)
+static void set_count(struct grid *g, struct grid_row *to, size_t at, struct json_object *o)
 {
 	char buf[24];
 
@@ -118,76 +111,64 @@ static int set_count(const struct scols *s, struct libscols_line *ln, size_t at,
 		 json_object_is_type(o, json_type_array)    ? json_object_array_length(o)
 		 : json_object_is_type(o, json_type_object) ? (size_t)json_object_object_length(o)
 							    : 0);
-	return s->line_set_data(ln, at, buf);
+	grid_set(g, to, at, buf);
 }
 
-static int set_cell(const struct scols *s, struct libscols_line *ln, size_t at,
-		    const struct column *c, const char *key, struct json_object *row)
+static void set_cell(struct grid *g, struct grid_row *to, size_t at, const struct column *c,
+		     const char *key, struct json_object *row)
 {
 	switch (c->cell) {
 	case KEY:
-		return s->line_set_data(ln, at, key);
+		grid_set(g, to, at, key);
+		break;
 	case VALUE:
-		return s->line_set_data(ln, at, table_text(row));
+		grid_set(g, to, at, table_text(row));
+		break;
 	case COUNT:
-		return set_count(s, ln, at, table_member(row, c->path));
+		set_count(g, to, at, table_member(row, c->path));
+		break;
 	case REST:
-		return set_rest(s, ln, at, row, c->path);
+		set_rest(g, to, at, row, c->path);
+		break;
 	default:
-		return s->line_set_data(ln, at, table_text(table_member(row, c->path)));
+		grid_set(g, to, at, table_text(table_member(row, c->path)));
+		break;
 	}
 }
 
 /**
  * table_add - a row
- * @p: the table
+ * @g: the table
  * @t: its columns
  * @parent: the row above it in a tree, or NULL
  * @key: its name
  * @row: its members
- * @out: the row; may be NULL
  *
- * Return: 0 or -ENOMEM.
+ * Return: the row.
  */
-int table_add(const struct printed *p, const struct table *t, struct libscols_line *parent,
-	      const char *key, struct json_object *row, struct libscols_line **out)
+struct grid_row *table_add(struct grid *g, const struct table *t, const struct grid_row *parent,
+			   const char *key, struct json_object *row)
 {
-	struct libscols_line *ln = p->s.table_new_line(p->tb, parent);
-	int ret = ln ? 0 : -ENOMEM;
+	struct grid_row *to = grid_add(g, parent);
 
-	for (size_t i = 0; !ret && i < t->n; i++)
-		ret = set_cell(&p->s, ln, i, &t->columns[i], key, row);
-	if (out)
-		*out = ln;
-	return ret;
+	for (size_t i = 0; i < t->n; i++)
+		set_cell(g, to, i, &t->columns[i], key, row);
+	return to;
 }
 
 /**
  * table_new - a table without rows
- * @p: filled; printed->s.unref_table(printed->tb) ends it
- * @f: where it is going to be printed
  * @t: its columns
  *
- * Return: 0, -ENOMEM, or -ELIBACC without libsmartcols.
+ * Return: the table, for grid_free().
  */
-int table_new(struct printed *p, FILE *f, const struct table *t)
+struct grid *table_new(const struct table *t)
 {
-	int ret = scols_load(&p->s);
+	struct grid *g = grid_new(t->n);
 
-	if (ret)
-		return ret;
-	p->tb = p->s.new_table();
-	if (!p->tb)
-		return -ENOMEM;
-	p->s.table_set_stream(p->tb, f);
-	p->s.table_set_termforce(p->tb, SCOLS_TERMFORCE_NEVER);
-	for (size_t i = 0; i < t->n; i++) {
-		if (!p->s.table_new_column(p->tb, t->columns[i].head, 0, t->columns[i].flags)) {
-			p->s.unref_table(p->tb);
-			return -ENOMEM;
-		}
-	}
-	return 0;
+	for (size_t i = 0; i < t->n; i++)
+		grid_head(g, i, t->columns[i].head, t->columns[i].flags);
+	return g;
 }
 
 /**
@@ -202,71 +183,44 @@ void table_heading(FILE *f, const char *text)
 	fprintf(f, bold ? "\n\033[1m%s\033[0m\n" : "\n%s\n", text);
 }
 
-/* Columns without anything in them are not shown. */
-static void hide_empty(const struct printed *p, const struct table *t)
-{
-	for (size_t i = 0; i < t->n; i++) {
-		bool empty = true;
-
-		for (size_t k = 0; empty && k < p->s.table_get_nlines(p->tb); k++) {
-			struct libscols_cell *c =
-				p->s.line_get_cell(p->s.table_get_line(p->tb, k), i);
-
-			empty = !c || !p->s.cell_get_data(c) || !*p->s.cell_get_data(c);
-		}
-		if (empty)
-			p->s.column_set_flags(p->s.table_get_column(p->tb, i), SCOLS_FL_HIDDEN);
-	}
-}
-
-static int add_rows(const struct printed *p, const struct table *t, struct json_object *rows)
+static void add_rows(struct grid *g, const struct table *t, struct json_object *rows)
 {
 	struct json_object *first = NULL, *what;
 	char key[24];
-	int ret = 0;
 
 	if (json_object_is_type(rows, json_type_array)) {
-		for (size_t i = 0; !ret && i < json_object_array_length(rows); i++) {
+		for (size_t i = 0; i < json_object_array_length(rows); i++) {
 			snprintf(key, sizeof(key), "%zu", i);
-			ret = table_add(p, t, NULL, key, json_object_array_get_idx(rows, i), NULL);
+			table_add(g, t, NULL, key, json_object_array_get_idx(rows, i));
 		}
 	} else if (json_object_is_type(rows, json_type_object)) {
 		json_object_object_foreach(rows, name, row)
 		{
 			what = t->news ? table_member(row, t->news) : NULL;
-			if (ret || (what && first && json_object_equal(first, what)))
+			if (what && first && json_object_equal(first, what))
 				continue;
 			first = first ? first : what;
-			ret = table_add(p, t, NULL, name, row, NULL);
+			table_add(g, t, NULL, name, row);
 		}
 	}
-	return ret;
 }
 
 /**
- * table_print - a table with its title
+ * table_print - a table with its title, without columns that have nothing in them
  * @f: where
  * @t: the table
  * @rows: an object or a list of rows; NULL prints nothing
- *
- * Return: 0, -ENOMEM, -ELIBACC without libsmartcols, or what that says.
  */
-int table_print(FILE *f, const struct table *t, struct json_object *rows)
+void table_print(FILE *f, const struct table *t, struct json_object *rows)
 {
-	struct printed p;
-	int ret;
+	struct grid *g;
 
 	if (!rows)
-		return 0;
-	ret = table_new(&p, f, t);
-	if (ret)
-		return ret;
-	ret = add_rows(&p, t, rows);
-	if (!ret) {
-		hide_empty(&p, t);
-		table_heading(f, t->title);
-		ret = p.s.print_table(p.tb);
-	}
-	p.s.unref_table(p.tb);
-	return ret;
+		return;
+	g = table_new(t);
+	add_rows(g, t, rows);
+	grid_hide_empty(g);
+	table_heading(f, t->title);
+	grid_print(g, f);
+	grid_free(g);
 }
