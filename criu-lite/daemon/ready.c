@@ -27,7 +27,7 @@
 #define WORKER_NAME "criu-lite"
 #define PAGE ((uintptr_t)4096)
 #define STACK (96 << 10) /* bytes that a request may take of it */
-#define HEAP (512 << 10)
+#define HEAP (256 << 10)
 
 /* Pages that are there already are no faults later. Since Linux 5.14. */
 static int populate(struct dl_phdr_info *info, size_t size, void *arg)
@@ -44,6 +44,13 @@ static int populate(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
+static void populate_at(const char *p, size_t size)
+{
+	uintptr_t from = ((uintptr_t)p + PAGE - 1) & ~(PAGE - 1);
+
+	madvise((void *)from, ((uintptr_t)p + size - from) & ~(PAGE - 1), MADV_POPULATE_WRITE);
+}
+
 static void warm_up(void)
 {
 	volatile char stack[STACK];
@@ -52,12 +59,13 @@ static void warm_up(void)
 	/* What is free stays ours. */
 	mallopt(M_TRIM_THRESHOLD, 4 * HEAP);
 	mallopt(M_MMAP_THRESHOLD, 4 * HEAP);
-	heap = malloc(HEAP);
 	dl_iterate_phdr(populate, NULL);
-	for (size_t i = 0; i < sizeof(stack); i += PAGE)
-		stack[i] = 0;
-	for (size_t i = 0; heap && i < HEAP; i += PAGE)
-		((volatile char *)heap)[i] = 0;
+	/* The stack grows first. */
+	stack[0] = 0;
+	populate_at((char *)stack, sizeof(stack));
+	heap = malloc(HEAP);
+	if (heap)
+		populate_at(heap, HEAP);
 	free(heap);
 	for (unsigned int i = 2; i < 63; i++)
 		if (arch_xsave_mask() >> i & 1)
