@@ -1,9 +1,8 @@
 /*
- * ready - a worker that is made before there is a request for it: making one
+ * ready - workers that are made before there is a request for them: making one
  * takes a tenth of what a small dump does, another tenth goes into pages that a
- * new process has to get one by one, and one into the guardian of a dump. There
- * is one at most, made while nothing is at work, and it does one request, as
- * any worker.
+ * new process has to get one by one, and one into the guardian of a dump. They
+ * are made while nothing is at work, and do one request each, as any worker.
  */
 #include <errno.h>
 #include <link.h>
@@ -100,33 +99,48 @@ static int ready_main(struct server *s, int sock, pid_t service)
 	return ret;
 }
 
-/**
- * ready_make - have a worker ready, if the service has nothing else to do
- * @s: the server
- */
-void ready_make(struct server *s)
+static void make_one(struct server *s, size_t i)
 {
-	pid_t service = getpid();
+	pid_t service = getpid(), pid;
 	int p[2];
 
-	if (s->ready || s->nr_served || s->ending || s->leaving || !s->served_any ||
-	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p) < 0)
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p) < 0)
 		return;
-	s->ready = fork();
-	if (s->ready == 0) {
+	pid = fork();
+	if (pid == 0) {
 		close(p[0]);
 		_exit(ready_main(s, p[1], service));
 	}
 	close(p[1]);
-	s->ready_sock = p[0];
-	if (s->ready < 0) {
-		s->ready = 0;
+	if (pid < 0) {
 		close(p[0]);
+		return;
 	}
+	s->ready[i].pid = pid;
+	s->ready[i].sock = p[0];
 }
 
 /**
- * ready_give - give a request to the worker that is ready
+ * ready_make - have workers ready, if the service has nothing else to do
+ * @s: the server
+ */
+void ready_make(struct server *s)
+{
+	if (s->nr_served || s->ending || s->leaving || !s->served_any)
+		return;
+	for (size_t i = 0; i < READY_MAX; i++)
+		if (!s->ready[i].pid)
+			make_one(s, i);
+}
+
+static void forget_one(struct server *s, size_t i)
+{
+	close(s->ready[i].sock);
+	s->ready[i].pid = 0;
+}
+
+/**
+ * ready_give - give a request to a worker that is ready
  * @s: the server
  * @c: the client with its request
  *
@@ -136,55 +150,60 @@ pid_t ready_give(struct server *s, const struct client *c)
 {
 	const struct wire_request *ask = c->ask;
 	int fds[FD_MSG_MAX] = { c->fd };
+	size_t i = 0;
 	pid_t pid;
 
-	if (!s->ready || ask->nr_fds >= FD_MSG_MAX)
+	while (i < READY_MAX && !s->ready[i].pid)
+		i++;
+	if (i == READY_MAX || ask->nr_fds >= FD_MSG_MAX)
 		return 0;
 	memcpy(fds + 1, ask->fds, ask->nr_fds * sizeof(*fds));
-	if (fd_send_msg(s->ready_sock, ask->raw, ask->len, fds, ask->nr_fds + 1, MSG_DONTWAIT) < 0)
+	if (fd_send_msg(s->ready[i].sock, ask->raw, ask->len, fds, ask->nr_fds + 1, MSG_DONTWAIT) <
+	    0)
 		return 0;
-	pid = s->ready;
-	s->ready = 0;
-	close(s->ready_sock);
+	pid = s->ready[i].pid;
+	forget_one(s, i);
 	return pid;
 }
 
 /**
- * ready_forget - a child of the service has nothing to do with the worker that is ready
+ * ready_forget - a child of the service has nothing to do with the workers that are ready
  * @s: the child's copy of the server
  */
 void ready_forget(struct server *s)
 {
-	if (!s->ready)
-		return;
-	close(s->ready_sock);
-	s->ready = 0;
+	for (size_t i = 0; i < READY_MAX; i++)
+		if (s->ready[i].pid)
+			forget_one(s, i);
 }
 
 /**
- * ready_end - let the worker that is ready go, and wait until it has
+ * ready_end - let the workers that are ready go, and wait until they have
  * @s: the server
  */
 void ready_end(struct server *s)
 {
-	pid_t pid = s->ready;
+	for (size_t i = 0; i < READY_MAX; i++) {
+		pid_t pid = s->ready[i].pid;
 
-	if (!pid)
-		return;
-	/* Whoever else has the socket, it learns that there is nothing to come. */
-	shutdown(s->ready_sock, SHUT_RDWR);
-	kill(pid, SIGCONT);
-	ready_forget(s);
-	waitpid(pid, NULL, 0);
+		if (!pid)
+			continue;
+		/* Whoever else has the socket, it learns that there is nothing to come. */
+		shutdown(s->ready[i].sock, SHUT_RDWR);
+		kill(pid, SIGCONT);
+		forget_one(s, i);
+		waitpid(pid, NULL, 0);
+	}
 }
 
 /**
- * ready_ended - a child of the service has ended: was it the one that is ready?
+ * ready_ended - a child of the service has ended: was it one that is ready?
  * @s: the server
  * @pid: the child
  */
 void ready_ended(struct server *s, pid_t pid)
 {
-	if (pid && pid == s->ready)
-		ready_forget(s);
+	for (size_t i = 0; i < READY_MAX; i++)
+		if (s->ready[i].pid == pid)
+			forget_one(s, i);
 }

@@ -28,6 +28,8 @@ struct client {
 	const char *stopped; /* why the worker has been ended, or NULL */
 };
 
+#define READY_MAX 2 /* a client that asks twice in a row finds one both times */
+
 struct server {
 	const struct service_opts *o;
 	const struct rpc_host *host;
@@ -43,9 +45,11 @@ struct server {
 	pid_t attach;    /* attaches doors for others; 0: nobody does */
 	pid_t door;      /* serves the door; 0: there is none */
 	int door_listen; /* its listener, or -1 */
-	pid_t ready;     /* a worker without a request; 0: none */
-	int ready_sock;  /* to it, while there is one */
-	bool served_any; /* a request has needed a worker */
+	struct {
+		pid_t pid; /* 0: none */
+		int sock;
+	} ready[READY_MAX]; /* workers without a request */
+	bool served_any;    /* a request has needed a worker */
 };
 
 /* listen.c */
