@@ -72,7 +72,7 @@ class Traffic:
         until("the server", 10, lambda: text(port))
         self.path = os.path.join(DIR, "rounds")
         self.client = start([sys.executable, "-c", CLIENT, text(port), str(CONNECTIONS), self.path], log="client")
-        until("the clients", 10, lambda: os.path.exists(self.path) and all(self.rounds()))
+        until("the clients", 10, lambda: os.path.exists(self.path) and os.path.getsize(self.path) == 16 * CONNECTIONS and all(self.rounds()))
         self.names = sorted(os.listdir(DIR))
         self.socks = self.sockets()
         assert len(self.socks) == CONNECTIONS + 1, self.socks
