@@ -86,6 +86,17 @@ def job(name, command, comm, before, after):
     t.run("exit")
 
 
+def links(pid):
+    """What its descriptors lead to; it may close some meanwhile."""
+    found = set()
+    for n in os.listdir("/proc/%d/fd" % pid):
+        try:
+            found.add(os.readlink("/proc/%d/fd/%s" % (pid, n)))
+        except FileNotFoundError:
+            pass
+    return found
+
+
 def test_vim():
     """A text being edited: its swap file, what was typed, undo."""
     need("vim")
@@ -224,7 +235,7 @@ def test_tmux():
         client.expect("detached")
         # It is the client that says so; the server may still have its terminal.
         until("the server to have only its own terminals", 10,
-              lambda: client.name not in [os.readlink("/proc/%d/fd/%s" % (server, n)) for n in os.listdir("/proc/%d/fd" % server)])
+              lambda: client.name not in links(server))
     say("kill-server")
 
 
