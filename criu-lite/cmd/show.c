@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <json-c/json.h>
@@ -38,7 +39,7 @@ static int show(struct cmd *c, const struct view *v, struct json_object *state)
 	ret = c->o->json ? print_json(rows) : v->print(stdout, rows);
 	c->answered = true;
 	json_object_put(rows);
-	return ret;
+	return ret ? fail(c->r, "tables", abs(ret), "print the table of %s", v->name) : 0;
 }
 
 /**

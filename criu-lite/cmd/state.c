@@ -2,6 +2,7 @@
  * state - the subcommand: a canonical snapshot of a live tree or of an image.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <json-c/json.h>
 
@@ -26,5 +27,5 @@ int cmd_state(struct cmd *c)
 	ret = c->o->json ? print_json(state) : state_print(stdout, state);
 	c->answered = true;
 	json_object_put(state);
-	return ret;
+	return ret ? fail(c->r, "tables", abs(ret), "print the tables") : 0;
 }

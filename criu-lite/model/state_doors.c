@@ -147,10 +147,9 @@ int state_show_doors(struct json_object *state, struct json_object **rows)
  * @f: where
  * @rows: the list
  *
- * Return: 0.
+ * Return: as table_print().
  */
 int state_print_doors(FILE *f, struct json_object *rows)
 {
-	table_print(f, &door_table, rows);
-	return 0;
+	return table_print(f, &door_table, rows);
 }

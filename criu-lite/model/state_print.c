@@ -13,13 +13,13 @@
 #include "model/state_table.h"
 
 static const struct column thread_columns[] = {
-	{ "TID", KEY, NULL, GRID_RIGHT },
+	{ "TID", KEY, NULL, SCOLS_FL_RIGHT },
 	{ "NAME", MEMBER, "comm", 0 },
 	{ "SCHED", MEMBER, "sched", 0 },
-	{ "PRIO", MEMBER, "sched_prio", GRID_RIGHT },
-	{ "NICE", MEMBER, "nice", GRID_RIGHT },
+	{ "PRIO", MEMBER, "sched_prio", SCOLS_FL_RIGHT },
+	{ "NICE", MEMBER, "nice", SCOLS_FL_RIGHT },
 	{ "SIGMASK", MEMBER, "sigmask", 0 },
-	{ "PENDING", COUNT, "pending", GRID_RIGHT },
+	{ "PENDING", COUNT, "pending", SCOLS_FL_RIGHT },
 	{ "SECCOMP", MEMBER, "seccomp", 0 },
 	{ "IP", MEMBER, "registers.ip", 0 },
 	{ "SP", MEMBER, "registers.sp", 0 },
@@ -28,17 +28,17 @@ static const struct column thread_columns[] = {
 };
 
 static const struct column cred_columns[] = {
-	{ "TID", KEY, NULL, GRID_RIGHT },
-	{ "UID", MEMBER, "creds.uid", GRID_RIGHT },
-	{ "EUID", MEMBER, "creds.euid", GRID_RIGHT },
-	{ "GID", MEMBER, "creds.gid", GRID_RIGHT },
-	{ "EGID", MEMBER, "creds.egid", GRID_RIGHT },
+	{ "TID", KEY, NULL, SCOLS_FL_RIGHT },
+	{ "UID", MEMBER, "creds.uid", SCOLS_FL_RIGHT },
+	{ "EUID", MEMBER, "creds.euid", SCOLS_FL_RIGHT },
+	{ "GID", MEMBER, "creds.gid", SCOLS_FL_RIGHT },
+	{ "EGID", MEMBER, "creds.egid", SCOLS_FL_RIGHT },
 	{ "GROUPS", MEMBER, "creds.groups", 0 },
 	{ "EFFECTIVE", MEMBER, "creds.cap_eff", 0 },
 	{ "PERMITTED", MEMBER, "creds.cap_prm", 0 },
 	{ "BOUNDING", MEMBER, "creds.cap_bnd", 0 },
 	{ "SECUREBITS", MEMBER, "creds.secbits", 0 },
-	{ "NNP", MEMBER, "creds.no_new_privs", GRID_RIGHT },
+	{ "NNP", MEMBER, "creds.no_new_privs", SCOLS_FL_RIGHT },
 };
 
 static const struct column action_columns[] = {
@@ -51,7 +51,7 @@ static const struct column action_columns[] = {
 
 static const struct column pending_columns[] = {
 	{ "SIGNAL", MEMBER, "signal", 0 },
-	{ "CODE", MEMBER, "code", GRID_RIGHT },
+	{ "CODE", MEMBER, "code", SCOLS_FL_RIGHT },
 	{ "DETAILS", REST, "signal code", 0 },
 };
 
@@ -61,24 +61,24 @@ static const struct column limit_columns[] = {
 };
 
 static const struct column vma_columns[] = {
-	{ "RANGE", KEY, NULL, GRID_RIGHT },
+	{ "RANGE", KEY, NULL, SCOLS_FL_RIGHT },
 	{ "PROT", MEMBER, "prot", 0 },
 	{ "KIND", MEMBER, "kind", 0 },
 	{ "FLAGS", MEMBER, "flags", 0 },
 	{ "ADVICE", MEMBER, "madvise", 0 },
-	{ "OFFSET", MEMBER, "offset", GRID_RIGHT },
+	{ "OFFSET", MEMBER, "offset", SCOLS_FL_RIGHT },
 	{ "CONTENT", MEMBER, "content", 0 },
 	{ "OTHER", REST, "prot kind flags madvise offset content file", 0 },
 	{ "FILE", MEMBER, "file", 0 },
 };
 
 static const struct column fd_columns[] = {
-	{ "FD", KEY, NULL, GRID_RIGHT },
+	{ "FD", KEY, NULL, SCOLS_FL_RIGHT },
 	{ "KIND", MEMBER, "kind", 0 },
 	{ "SHARING", MEMBER, "sharing", 0 },
 	{ "CLOEXEC", MEMBER, "cloexec", 0 },
 	{ "FLAGS", MEMBER, "file.flags", 0 },
-	{ "POS", MEMBER, "file.pos", GRID_RIGHT },
+	{ "POS", MEMBER, "file.pos", SCOLS_FL_RIGHT },
 	{ "NAME", MEMBER, "file.name", 0 },
 	{ "DETAILS", REST, "kind sharing cloexec file.flags file.pos file.name", 0 },
 };
@@ -107,10 +107,10 @@ static const struct column memfd_columns[] = {
 };
 
 static const struct column tree_columns[] = {
-	{ "PID", KEY, NULL, GRID_TREE },      { "NAME", MEMBER, "comm", 0 },
-	{ "STATE", MEMBER, "state", 0 },      { "PGID", MEMBER, "pgid", GRID_RIGHT },
-	{ "SID", MEMBER, "sid", GRID_RIGHT }, { "THREADS", COUNT, "threads", GRID_RIGHT },
-	{ "FDS", COUNT, "fds", GRID_RIGHT },  { "MAPPINGS", COUNT, "vmas", GRID_RIGHT },
+	{ "PID", KEY, NULL, SCOLS_FL_TREE },      { "NAME", MEMBER, "comm", 0 },
+	{ "STATE", MEMBER, "state", 0 },          { "PGID", MEMBER, "pgid", SCOLS_FL_RIGHT },
+	{ "SID", MEMBER, "sid", SCOLS_FL_RIGHT }, { "THREADS", COUNT, "threads", SCOLS_FL_RIGHT },
+	{ "FDS", COUNT, "fds", SCOLS_FL_RIGHT },  { "MAPPINGS", COUNT, "vmas", SCOLS_FL_RIGHT },
 	{ "PROGRAM", MEMBER, "exe", 0 },
 };
 
@@ -132,29 +132,37 @@ static const struct table other_tables[] = {
 };
 
 /* The children of @ppid, each with its own. */
-static void add_children(struct grid *g, struct json_object *tasks, const char *ppid,
-			 const struct grid_row *parent, unsigned depth)
+static int add_children(const struct printed *p, struct json_object *tasks, const char *ppid,
+			struct libscols_line *parent, unsigned depth)
 {
+	int ret = 0;
+
 	json_object_object_foreach(tasks, key, task)
 	{
-		struct json_object *p = table_member(task, "ppid");
-		const struct grid_row *row;
+		struct json_object *above = table_member(task, "ppid");
+		struct libscols_line *ln;
 
-		if (!p || strcmp(json_object_get_string(p), ppid))
+		if (ret || !above || strcmp(json_object_get_string(above), ppid))
 			continue;
-		row = table_add(g, &tree_table, parent, key, task);
-		if (depth)
-			add_children(g, tasks, key, row, depth - 1);
+		ret = table_add(p, &tree_table, parent, key, task, &ln);
+		if (!ret && depth)
+			ret = add_children(p, tasks, key, ln, depth - 1);
 	}
+	return ret;
 }
 
-static void print_tree(FILE *f, struct json_object *tasks)
+static int print_tree(FILE *f, struct json_object *tasks)
 {
-	struct grid *g = table_new(&tree_table);
+	struct printed p;
+	int ret = table_new(&p, f, &tree_table);
 
-	add_children(g, tasks, "outside", NULL, 1000);
-	grid_print(g, f);
-	grid_free(g);
+	if (ret)
+		return ret;
+	ret = add_children(&p, tasks, "outside", NULL, 1000);
+	if (!ret)
+		ret = p.s.print_table(p.tb);
+	p.s.unref_table(p.tb);
+	return ret;
 }
 
 /* What no table shows: the plain members, and small objects flattened. */
@@ -177,16 +185,18 @@ static void print_plain(FILE *f, struct json_object *task)
 	}
 }
 
-static void print_task(FILE *f, const char *pid, struct json_object *task)
+static int print_task(FILE *f, const char *pid, struct json_object *task)
 {
 	char title[64];
+	int ret = 0;
 
 	snprintf(title, sizeof(title), "Process %s (%.30s)", pid,
 		 table_text(table_member(task, "comm")));
 	table_heading(f, title);
 	print_plain(f, task);
-	for (size_t i = 0; i < sizeof(task_tables) / sizeof(*task_tables); i++)
-		table_print(f, &task_tables[i], table_member(task, task_tables[i].member));
+	for (size_t i = 0; !ret && i < sizeof(task_tables) / sizeof(*task_tables); i++)
+		ret = table_print(f, &task_tables[i], table_member(task, task_tables[i].member));
+	return ret;
 }
 
 /**
@@ -194,19 +204,20 @@ static void print_task(FILE *f, const char *pid, struct json_object *task)
  * @f: where
  * @state: the snapshot
  *
- * Return: 0; -EINVAL if it is not a snapshot; or the -errno of @f.
+ * Return: 0; -EINVAL if it is not a snapshot; -ENOMEM; or the -errno of @f.
  */
 int state_print(FILE *f, struct json_object *state)
 {
 	struct json_object *tasks = table_member(state, "tasks");
+	int ret;
 
 	if (!json_object_is_type(tasks, json_type_object))
 		return -EINVAL;
-	print_tree(f, tasks);
-	json_object_object_foreach(tasks, pid, task) print_task(f, pid, task);
-	for (size_t i = 0; i < sizeof(other_tables) / sizeof(*other_tables); i++)
-		table_print(f, &other_tables[i], table_member(state, other_tables[i].member));
-	if (fflush(f) || ferror(f))
-		return errno ? -errno : -EIO;
-	return 0;
+	ret = print_tree(f, tasks);
+	json_object_object_foreach(tasks, pid, task) if (!ret) ret = print_task(f, pid, task);
+	for (size_t i = 0; !ret && i < sizeof(other_tables) / sizeof(*other_tables); i++)
+		ret = table_print(f, &other_tables[i], table_member(state, other_tables[i].member));
+	if (!ret && (fflush(f) || ferror(f)))
+		ret = errno ? -errno : -EIO;
+	return ret;
 }

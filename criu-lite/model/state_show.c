@@ -135,10 +135,9 @@ int state_show_locks(struct json_object *state, struct json_object **rows)
  * @f: where
  * @rows: the list
  *
- * Return: 0.
+ * Return: 0, -ENOMEM, or what libsmartcols says.
  */
 int state_print_locks(FILE *f, struct json_object *rows)
 {
-	table_print(f, &lock_table, rows);
-	return 0;
+	return table_print(f, &lock_table, rows);
 }

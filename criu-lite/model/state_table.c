@@ -1,9 +1,11 @@
 /*
  * state_table - a table whose rows are members of JSON and whose columns say
- * where in a row their cell is found.
+ * where in a row their cell is found. Printed in full width, whatever the
+ * terminal has.
  */
 #include "model/state_table.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,25 +87,30 @@ void table_rest(FILE *f, struct json_object *o, const char *prefix, const char *
 	}
 }
 
-static void set_rest(struct grid *g, struct grid_row *to, size_t at, struct json_object *row,
-		     const char *skip)
+static int set_rest(const struct scols *s, struct libscols_line *ln, size_t at,
+		    struct json_object *row, const char *skip)
 {
 	char *text = NULL;
 	size_t len;
 	FILE *f = open_memstream(&text, &len);
+	int ret;
 
 	if (!f)
-		abort();
+		return -errno;
 	table_rest(f, row, "", skip);
-	if (fclose(f))
-		abort();
+	if (fclose(f)) {
+		free(text);
+		return -ENOMEM;
+	}
 	if (len)
 		text[len - 1] = '\0';
-	grid_set(g, to, at, text);
+	ret = s->line_set_data(ln, at, text);
 	free(text);
+	return ret;
 }
 
-static void set_count(struct grid *g, struct grid_row *to, size_t at, struct json_object *o)
+static int set_count(const struct scols *s, struct libscols_line *ln, size_t at,
+		     struct json_object *o)
 {
 	char buf[24];
 
@@ -111,64 +118,76 @@ static void set_count(struct grid *g, struct grid_row *to, size_t at, struct jso
 		 json_object_is_type(o, json_type_array)    ? json_object_array_length(o)
 		 : json_object_is_type(o, json_type_object) ? (size_t)json_object_object_length(o)
 							    : 0);
-	grid_set(g, to, at, buf);
+	return s->line_set_data(ln, at, buf);
 }
 
-static void set_cell(struct grid *g, struct grid_row *to, size_t at, const struct column *c,
-		     const char *key, struct json_object *row)
+static int set_cell(const struct scols *s, struct libscols_line *ln, size_t at,
+		    const struct column *c, const char *key, struct json_object *row)
 {
 	switch (c->cell) {
 	case KEY:
-		grid_set(g, to, at, key);
-		break;
+		return s->line_set_data(ln, at, key);
 	case VALUE:
-		grid_set(g, to, at, table_text(row));
-		break;
+		return s->line_set_data(ln, at, table_text(row));
 	case COUNT:
-		set_count(g, to, at, table_member(row, c->path));
-		break;
+		return set_count(s, ln, at, table_member(row, c->path));
 	case REST:
-		set_rest(g, to, at, row, c->path);
-		break;
+		return set_rest(s, ln, at, row, c->path);
 	default:
-		grid_set(g, to, at, table_text(table_member(row, c->path)));
-		break;
+		return s->line_set_data(ln, at, table_text(table_member(row, c->path)));
 	}
 }
 
 /**
  * table_add - a row
- * @g: the table
+ * @p: the table
  * @t: its columns
  * @parent: the row above it in a tree, or NULL
  * @key: its name
  * @row: its members
+ * @out: the row; may be NULL
  *
- * Return: the row.
+ * Return: 0 or -ENOMEM.
  */
-struct grid_row *table_add(struct grid *g, const struct table *t, const struct grid_row *parent,
-			   const char *key, struct json_object *row)
+int table_add(const struct printed *p, const struct table *t, struct libscols_line *parent,
+	      const char *key, struct json_object *row, struct libscols_line **out)
 {
-	struct grid_row *to = grid_add(g, parent);
+	struct libscols_line *ln = p->s.table_new_line(p->tb, parent);
+	int ret = ln ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < t->n; i++)
-		set_cell(g, to, i, &t->columns[i], key, row);
-	return to;
+	for (size_t i = 0; !ret && i < t->n; i++)
+		ret = set_cell(&p->s, ln, i, &t->columns[i], key, row);
+	if (out)
+		*out = ln;
+	return ret;
 }
 
 /**
  * table_new - a table without rows
+ * @p: filled; printed->s.unref_table(printed->tb) ends it
+ * @f: where it is going to be printed
  * @t: its columns
  *
- * Return: the table, for grid_free().
+ * Return: 0, -ENOMEM, or -ELIBACC without libsmartcols.
  */
-struct grid *table_new(const struct table *t)
+int table_new(struct printed *p, FILE *f, const struct table *t)
 {
-	struct grid *g = grid_new(t->n);
+	int ret = scols_load(&p->s);
 
-	for (size_t i = 0; i < t->n; i++)
-		grid_head(g, i, t->columns[i].head, t->columns[i].flags);
-	return g;
+	if (ret)
+		return ret;
+	p->tb = p->s.new_table();
+	if (!p->tb)
+		return -ENOMEM;
+	p->s.table_set_stream(p->tb, f);
+	p->s.table_set_termforce(p->tb, SCOLS_TERMFORCE_NEVER);
+	for (size_t i = 0; i < t->n; i++) {
+		if (!p->s.table_new_column(p->tb, t->columns[i].head, 0, t->columns[i].flags)) {
+			p->s.unref_table(p->tb);
+			return -ENOMEM;
+		}
+	}
+	return 0;
 }
 
 /**
@@ -183,44 +202,71 @@ void table_heading(FILE *f, const char *text)
 	fprintf(f, bold ? "\n\033[1m%s\033[0m\n" : "\n%s\n", text);
 }
 
-static void add_rows(struct grid *g, const struct table *t, struct json_object *rows)
+/* Columns without anything in them are not shown. */
+static void hide_empty(const struct printed *p, const struct table *t)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		bool empty = true;
+
+		for (size_t k = 0; empty && k < p->s.table_get_nlines(p->tb); k++) {
+			struct libscols_cell *c =
+				p->s.line_get_cell(p->s.table_get_line(p->tb, k), i);
+
+			empty = !c || !p->s.cell_get_data(c) || !*p->s.cell_get_data(c);
+		}
+		if (empty)
+			p->s.column_set_flags(p->s.table_get_column(p->tb, i), SCOLS_FL_HIDDEN);
+	}
+}
+
+static int add_rows(const struct printed *p, const struct table *t, struct json_object *rows)
 {
 	struct json_object *first = NULL, *what;
 	char key[24];
+	int ret = 0;
 
 	if (json_object_is_type(rows, json_type_array)) {
-		for (size_t i = 0; i < json_object_array_length(rows); i++) {
+		for (size_t i = 0; !ret && i < json_object_array_length(rows); i++) {
 			snprintf(key, sizeof(key), "%zu", i);
-			table_add(g, t, NULL, key, json_object_array_get_idx(rows, i));
+			ret = table_add(p, t, NULL, key, json_object_array_get_idx(rows, i), NULL);
 		}
 	} else if (json_object_is_type(rows, json_type_object)) {
 		json_object_object_foreach(rows, name, row)
 		{
 			what = t->news ? table_member(row, t->news) : NULL;
-			if (what && first && json_object_equal(first, what))
+			if (ret || (what && first && json_object_equal(first, what)))
 				continue;
 			first = first ? first : what;
-			table_add(g, t, NULL, name, row);
+			ret = table_add(p, t, NULL, name, row, NULL);
 		}
 	}
+	return ret;
 }
 
 /**
- * table_print - a table with its title, without columns that have nothing in them
+ * table_print - a table with its title
  * @f: where
  * @t: the table
  * @rows: an object or a list of rows; NULL prints nothing
+ *
+ * Return: 0, -ENOMEM, -ELIBACC without libsmartcols, or what that says.
  */
-void table_print(FILE *f, const struct table *t, struct json_object *rows)
+int table_print(FILE *f, const struct table *t, struct json_object *rows)
 {
-	struct grid *g;
+	struct printed p;
+	int ret;
 
 	if (!rows)
-		return;
-	g = table_new(t);
-	add_rows(g, t, rows);
-	grid_hide_empty(g);
-	table_heading(f, t->title);
-	grid_print(g, f);
-	grid_free(g);
+		return 0;
+	ret = table_new(&p, f, t);
+	if (ret)
+		return ret;
+	ret = add_rows(&p, t, rows);
+	if (!ret) {
+		hide_empty(&p, t);
+		table_heading(f, t->title);
+		ret = p.s.print_table(p.tb);
+	}
+	p.s.unref_table(p.tb);
+	return ret;
 }

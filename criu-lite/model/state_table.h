@@ -10,7 +10,7 @@
 
 #include <json-c/json.h>
 
-#include "model/grid.h"
+#include "model/scols.h"
 
 /* How a cell is made of the member of a row. */
 enum cell_kind { KEY, VALUE, MEMBER, COUNT, REST };
@@ -21,7 +21,7 @@ struct column {
 	enum cell_kind cell;
 	const char
 		*path; /* of the member, with dots; REST: what not to show, separated by blanks */
-	int flags;     /* GRID_ */
+	int flags;     /* SCOLS_FL_ */
 };
 
 struct table {
@@ -29,6 +29,12 @@ struct table {
 	const char *news; /* a row that has the same here as the first one is not shown */
 	const struct column *columns;
 	size_t n;
+};
+
+/* A table on its way to be printed. */
+struct printed {
+	struct scols s;
+	struct libscols_table *tb;
 };
 
 #define TABLE(title, member, news, columns)                                        \
@@ -41,10 +47,10 @@ struct json_object *table_member(struct json_object *o, const char *path);
 const char *table_text(struct json_object *o);
 /* All members but those that @skip lists as name=value, inner ones by path. */
 void table_rest(FILE *f, struct json_object *o, const char *prefix, const char *skip);
-struct grid *table_new(const struct table *t);
-struct grid_row *table_add(struct grid *g, const struct table *t, const struct grid_row *parent,
-			   const char *key, struct json_object *row);
-void table_print(FILE *f, const struct table *t, struct json_object *rows);
+int table_new(struct printed *p, FILE *f, const struct table *t);
+int table_add(const struct printed *p, const struct table *t, struct libscols_line *parent,
+	      const char *key, struct json_object *row, struct libscols_line **out);
+int table_print(FILE *f, const struct table *t, struct json_object *rows);
 void table_heading(FILE *f, const char *text);
 
 #endif
