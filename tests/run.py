@@ -5,9 +5,10 @@ run.py [-j N] [-v] [--full] [PATH]...
 
 A test is a program: a built unit test (libcheck), or a script under tests/types, tests/trees,
 tests/apps that prints TAP lines (ok / not ok / # SKIP reason). Each script runs in pid, mount,
-network and ipc namespaces and a directory of its own; all that is left there goes with them.
+network and ipc namespaces, with terminals and a directory of its own; all that is left there
+goes with them.
 The last line is `N passed, N failed, N skipped`."""
-import argparse, concurrent.futures, fcntl, os, re, shutil, signal, socket, struct, subprocess, sys, tempfile, time
+import argparse, concurrent.futures, ctypes, fcntl, os, re, shutil, signal, socket, struct, subprocess, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT = {"short": 240, "full": 6 * 3600}
@@ -17,6 +18,8 @@ def as_init(argv):
     """Pid 1 of a namespace: starts the test, reaps orphans, and ends with it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         fcntl.ioctl(s, 0x8914, struct.pack("16sH14x", b"lo", 0x41))  # SIOCSIFFLAGS: up, running
+    # Terminals of its own, as a restore wants the numbers that the dump has seen; best effort.
+    ctypes.CDLL(None).mount(b"devpts", b"/dev/pts", b"devpts", 0, b"newinstance,gid=5,mode=620,ptmxmode=666")
     pid = os.posix_spawn(argv[0], argv, os.environ)
     while True:
         try:
