@@ -116,7 +116,10 @@ static void take_note(struct guard *g, const struct note *note, const int *fds, 
 {
 	switch (note->kind) {
 	case NOTE_BEGIN:
+		/* Its number is free, so that it may have come with it. */
 		for (size_t i = 0; i < n; i++) {
+			if (fds[i] == IMAGES)
+				continue;
 			dup2(fds[i], IMAGES);
 			close(fds[i]);
 		}
