@@ -190,8 +190,12 @@ static void end_network(struct guard *g)
 		tcp_repair_on(g->socks[i].fd);
 	for (size_t i = 0; g->kill && i < g->nr_tasks; i++)
 		syscall(SYS_pidfd_send_signal, g->tasks[i], SIGKILL, NULL, 0);
-	for (size_t i = 0; !g->kill && i < g->nr_socks; i++)
-		net_undo_release(&g->socks[i]);
+	for (size_t i = 0; !g->kill && i < g->nr_socks; i++) {
+		/* The tool may have died between the two halves of its own release. */
+		if (net_undo_release(&g->socks[i]) == 0 && g->socks[i].reuse)
+			setsockopt(g->socks[i].fd, SOL_SOCKET, SO_REUSEADDR, &(const int){ 1 },
+				   sizeof(int));
+	}
 	if (!g->net.table[0])
 		return;
 	if (!g->kill)
