@@ -221,7 +221,7 @@ static int slots_grow(struct remote *r)
 	struct remote_thread *threads;
 	long at;
 
-	if (r->adopted)
+	if (r->adopted || !n)
 		return -ENOSPC;
 	at = remote_call1(r, r->tid, SYS_mmap, r->area + r->area_len, more, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1ul,
