@@ -1,18 +1,14 @@
 /*
- * hold - tasks that do not run for a while even if the tool dies. A thread that
- * has just run a batch of remote calls sits in the stub, and, left alone, goes
- * on sleeping there before it returns to its own code. So whatever disturbs a
- * task may be done to it then: the guardian has time to take it back.
+ * hold - tasks that do not run for a while even if the tool dies. Their threads
+ * stand in the stub, and, left alone, sleep there before they return to their
+ * own code. So whatever disturbs a task may be done to it then: the guardian has
+ * time to take it back.
  */
 #include "dump/tasks.h"
 
 #include <sys/syscall.h>
 
-#include "kernel/backoff.h"
-
-#define HOLD_NS (REMOTE_PATIENCE_MS * 1000000ull / 4)
-
-static int hold_thread(struct dump_ctx *ctx, struct pstree_item *it, size_t i, bool attached)
+static int hold_thread(struct dump_ctx *ctx, struct pstree_item *it, size_t i)
 {
 	const struct dump_thread *th = &it->dump->threads[i];
 	const struct remote_call call = { .nr = SYS_gettid };
@@ -22,14 +18,14 @@ static int hold_thread(struct dump_ctx *ctx, struct pstree_item *it, size_t i, b
 		.xstate = th->xstate,
 		.xlen = th->xlen,
 	};
-	int ret = attached || th->tid == it->pid
+	int ret = th->tid == it->pid
 			  ? remote_start(it->dump->remote, th->tid, &call, 1, 0)
 			  : remote_attach_start(it->dump->remote, th->tid, &known, &call, 1);
 
 	return ret ? task_fail(ctx, th->tid, ret, "hold it") : 0;
 }
 
-static int hold_task(struct dump_ctx *ctx, struct pstree_item *it, bool attached)
+static int hold_task(struct dump_ctx *ctx, struct pstree_item *it)
 {
 	struct remote_call call = { .nr = SYS_gettid };
 	size_t n = 0;
@@ -38,11 +34,12 @@ static int hold_task(struct dump_ctx *ctx, struct pstree_item *it, bool attached
 	if (!it->dump->remote)
 		return 0;
 	for (; n < it->dump->nr_threads && !ret; n += !ret)
-		ret = hold_thread(ctx, it, n, attached);
+		ret = hold_thread(ctx, it, n);
 	for (size_t i = 0; i < n && !end; i++) {
 		pid_t tid = it->dump->threads[i].tid;
 
-		end = remote_finish(it->dump->remote, tid, &call, 1, 0);
+		end = remote_finish(it->dump->remote, tid, &call, 1, 0)
+			      ?: remote_hold(it->dump->remote, tid);
 		if (end)
 			task_fail(ctx, tid, end, "hold it");
 	}
@@ -54,19 +51,16 @@ static int hold_task(struct dump_ctx *ctx, struct pstree_item *it, bool attached
  * @ctx: the dump
  * @h: which tasks; all zero but for those before the first call
  *
- * To be called again before every disturbance; most calls do nothing.
+ * To be called before every disturbance; all calls but the first do nothing.
  *
  * Return: 0 or -errno, recorded.
  */
 int dump_hold(struct dump_ctx *ctx, struct dump_hold *h)
 {
-	uint64_t now = backoff_now();
 	int ret = 0;
 
-	if (h->since_ns && now - h->since_ns < HOLD_NS)
-		return 0;
-	for (size_t i = 0; i < h->n && !ret; i++)
-		ret = hold_task(ctx, h->items[i], h->since_ns);
-	h->since_ns = now;
+	for (size_t i = 0; i < h->n && !h->held && !ret; i++)
+		ret = hold_task(ctx, h->items[i]);
+	h->held = true;
 	return ret;
 }

@@ -54,7 +54,7 @@ int signals_pending(struct dump_ctx *ctx, pid_t tid, bool shared, SignalQueueEnt
 struct dump_hold {
 	struct pstree_item **items;
 	size_t n;
-	uint64_t since_ns; /* when they were made to wait last; 0: never */
+	bool held;
 };
 int dump_hold(struct dump_ctx *ctx, struct dump_hold *h);
 

@@ -192,6 +192,15 @@ void arch_regs_park(struct user_regs_struct *regs, const struct arch_job *job)
 }
 
 /**
+ * arch_regs_sleep - as arch_regs_park(), but let go it sleeps for REMOTE_PATIENCE_MS first
+ * (ARCH_STUB_NO_CALLS: spins, for some tenths of a second).
+ */
+void arch_regs_sleep(struct user_regs_struct *regs, const struct arch_job *job)
+{
+	regs_common(regs, job, arch_stub_wait);
+}
+
+/**
  * arch_regs_run - registers that run a batch.
  * @records: remote address of @n struct arch_record
  * @done: remote address of an uint32_t that becomes 1 at the end

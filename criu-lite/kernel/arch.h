@@ -48,6 +48,7 @@ struct arch_job {
 
 bool arch_supported(const struct user_regs_struct *regs);
 void arch_regs_park(struct user_regs_struct *regs, const struct arch_job *job);
+void arch_regs_sleep(struct user_regs_struct *regs, const struct arch_job *job);
 void arch_regs_run(struct user_regs_struct *regs, const struct arch_job *job, unsigned long records,
 		   size_t n, unsigned long done);
 void arch_regs_once(struct user_regs_struct *regs, const struct arch_job *job, long nr,

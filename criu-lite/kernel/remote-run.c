@@ -282,6 +282,35 @@ int remote_start(struct remote *r, pid_t tid, const struct remote_call *calls, s
 	return n ? batch_start(r, t, calls, n, flags) : 0;
 }
 
+/**
+ * remote_hold - a thread that has nothing to do is not to run should the tool die
+ * @r: the session
+ * @tid: a thread of it, stopped, without a batch under way
+ *
+ * After a batch a thread goes home as soon as the tool is dead. After this it sleeps in the
+ * stub for REMOTE_PATIENCE_MS first, time for somebody else to take back what was done to it. The
+ * next call puts an end to that.
+ *
+ * Return: 0, -ENOENT, -ESTALE, -EBUSY or another -errno.
+ */
+int remote_hold(struct remote *r, pid_t tid)
+{
+	struct remote_thread *t = remote_thread_find(r, tid);
+	struct user_regs_struct regs;
+	struct arch_job job;
+
+	if (!t)
+		return -ENOENT;
+	if (t->stale)
+		return -ESTALE;
+	if (t->running || t->started)
+		return -EBUSY;
+	regs = t->saved;
+	job = remote_job(r, t);
+	arch_regs_sleep(&regs, &job);
+	return ptrace_set_regs(t->tid, &regs);
+}
+
 static bool batch_failed(const struct remote_call *calls, size_t n)
 {
 	for (size_t i = 0; i < n; i++)

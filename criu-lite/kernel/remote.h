@@ -96,6 +96,7 @@ int remote_start(struct remote *r, pid_t tid, const struct remote_call *calls, s
 		 unsigned int flags);
 int remote_finish(struct remote *r, pid_t tid, struct remote_call *calls, size_t n,
 		  unsigned int flags);
+int remote_hold(struct remote *r, pid_t tid);
 int remote_finish_home(struct remote *r, const struct remote_batch *batches, size_t n,
 		       pid_t *failed);
 int remote_run(struct remote *r, pid_t tid, struct remote_call *calls, size_t n,

@@ -210,6 +210,71 @@ START_TEST(tool_killed_each_step)
 }
 END_TEST
 
+/* The tool dies when all threads have been told to wait. */
+static void held_tool(pid_t pid)
+{
+	struct remote *r;
+	int ret = threads_freeze();
+
+	ret = ret ?: remote_open(&r, pid, NULL);
+	for (int i = 0; !ret && i < n_threads; i++)
+		if (board->tids[i] != pid)
+			ret = remote_attach_thread(r, board->tids[i]);
+	for (int i = 0; !ret && i < n_threads; i++) {
+		struct remote_call call = { .nr = SYS_gettid };
+
+		ret = remote_run(r, board->tids[i], &call, 1, 0);
+		ret = ret ?: remote_hold(r, board->tids[i]);
+	}
+	if (ret)
+		_exit(1);
+	raise(SIGKILL);
+}
+
+/* Does the thread sleep in a call of the stub's, which the target itself never makes? */
+static bool sleeps_in_stub(pid_t tid)
+{
+	char path[64], buf[128] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, buf, sizeof(buf) - 1) < 0)
+		buf[0] = 0;
+	close(fd);
+	return atoi(buf) == SYS_ppoll;
+}
+
+/* Threads that are held do not run when the tool dies, until they are rescued. */
+START_TEST(tool_killed_held)
+{
+	unsigned long before[MAX_THREADS];
+	int status;
+	pid_t pid, tool;
+
+	n_threads = 3;
+	pid = target_start(threads_target);
+	read_vdso(pid, vdso);
+	tool = fork();
+	ck_assert_int_ge(tool, 0);
+	if (!tool)
+		held_tool(pid);
+	ck_assert_int_eq(waitpid(tool, &status, 0), tool);
+	ck_assert(WIFSIGNALED(status));
+	for (int i = 0; i < n_threads; i++)
+		before[i] = board->progress[i];
+	for (int i = 0; i < n_threads; i++) {
+		for (int k = 0; k < 1000 && !sleeps_in_stub(board->tids[i]); k++)
+			nap(1000);
+		ck_assert_msg(board->progress[i] == before[i], "thread %d runs", i);
+	}
+	ck_assert_int_eq(remote_rescue(pid), 0);
+	check_goes_on(pid);
+	check_clean(pid);
+	target_kill(pid);
+}
+END_TEST
+
 /* SIGKILL to the target is seen as -ESRCH, wherever it comes. */
 START_TEST(target_killed)
 {
@@ -246,6 +311,7 @@ static Suite *remote_suite(void)
 	tcase_add_loop_test(t, tool_killed, 0, 6);
 	tcase_add_loop_test(t, tool_killed_each_step, 0, 2);
 	tcase_add_test(t, tool_killed_stopped);
+	tcase_add_test(t, tool_killed_held);
 	tcase_add_test(t, target_killed);
 	suite_add_tcase(s, t);
 	return s;
