@@ -26,7 +26,11 @@ def attached(path):
 
 def service():
     pid = start([CL, "service", "--address", DIR + "/sock", "--attach-doors"], log="service")
-    until("the service's door", 10, lambda: attached(ATTACHER) and "server -1" not in cl("door", "info", ATTACHER).stdout)
+    # The door of a service that has ended may still be there for a moment.
+    def serves():
+        said = cl("door", "info", ATTACHER, ok=False)
+        return not said.returncode and "server -1" not in said.stdout
+    until("the service's door", 10, lambda: attached(ATTACHER) and serves())
     return pid
 
 
