@@ -59,6 +59,8 @@ static int check_vma(struct dump_ctx *ctx, const struct pstree_item *it, const s
  * dump_mapped_locks - refuse locks that only a mapping keeps
  * @ctx: the dump, after dump_vma_files()
  *
+ * Looks only with --file-locks, and if the tree has another lock.
+ *
  * Return: 0, or -errno after every cause has been recorded.
  */
 int dump_mapped_locks(struct dump_ctx *ctx)
@@ -67,6 +69,9 @@ int dump_mapped_locks(struct dump_ctx *ctx)
 	struct pstree_item *it;
 	int bad = 0;
 
+	/* A tree without any lock does not wait for a grace period, frozen. */
+	if (!ctx->opts->file_locks || !ctx->files->locks)
+		return 0;
 	list_for_each(it, &ctx->tree->items, list)
 		for (size_t i = 0; item_alive(it) && i < it->nr_vmas; i++) {
 			const struct vma *v = &it->vmas[i];
