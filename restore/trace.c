@@ -14,8 +14,8 @@
 #include "restore/attrs.h"
 #include "restore/network.h"
 
-/* One that was made before the task was parked: see early.c. */
-static int seize_thread(struct restore_ctx *ctx, struct pstree_item *it, pid_t tid)
+/* Without CAP_SYS_ADMIN filters cannot be suspended; then a tree with filters fails later. */
+static int seize_and_stop(struct restore_ctx *ctx, pid_t tid)
 {
 	unsigned long options = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD;
 	struct ptrace_stop stop;
@@ -23,8 +23,14 @@ static int seize_thread(struct restore_ctx *ctx, struct pstree_item *it, pid_t t
 
 	if (ret == -EPERM)
 		ret = ptrace_seize(tid, options);
-	if (ret >= 0)
-		ret = ptrace_interrupt_wait(tid, restore_left_ms(ctx), &stop);
+	return ret < 0 ? ret : ptrace_interrupt_wait(tid, restore_left_ms(ctx), &stop);
+}
+
+/* One that was made before the task was parked: see early.c. */
+static int seize_thread(struct restore_ctx *ctx, struct pstree_item *it, pid_t tid)
+{
+	int ret = seize_and_stop(ctx, tid);
+
 	if (ret >= 0)
 		ret = remote_attach_thread(it->restore->remote, tid);
 	return ret < 0 ? fail(ctx->report, "trace", -ret, "thread %d: trace it", tid) : 0;
@@ -32,17 +38,9 @@ static int seize_thread(struct restore_ctx *ctx, struct pstree_item *it, pid_t t
 
 static int seize_task(struct restore_ctx *ctx, struct pstree_item *it)
 {
-	unsigned long options = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD;
 	struct restore_task *rt = it->restore;
-	struct ptrace_stop stop;
-	int ret = ptrace_seize(it->pid, options | PTRACE_O_SUSPEND_SECCOMP);
+	int ret = seize_and_stop(ctx, it->pid);
 
-	/* Without CAP_SYS_ADMIN filters cannot be suspended; then a tree with filters fails later.
-	 */
-	if (ret == -EPERM)
-		ret = ptrace_seize(it->pid, options);
-	if (ret >= 0)
-		ret = ptrace_interrupt_wait(it->pid, restore_left_ms(ctx), &stop);
 	if (ret >= 0)
 		ret = remote_adopt(&rt->remote, it->pid, rt->area,
 				   remote_area_size(it->nr_threads));

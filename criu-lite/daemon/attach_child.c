@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -187,7 +186,6 @@ static int serve(const struct server *s, int ready)
  */
 int attach_child_start(struct server *s)
 {
-	pid_t service = getpid();
 	int ready[2];
 	ssize_t got;
 	char c;
@@ -196,18 +194,9 @@ int attach_child_start(struct server *s)
 		return 0;
 	if (pipe2(ready, O_CLOEXEC) < 0)
 		return fail(s->report, "door-attach", errno, "pipe2()");
-	s->attach = fork();
+	s->attach = child_fork(s, "criu-lite-attac");
 	if (s->attach == 0) {
 		close(ready[0]);
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
-		prctl(PR_SET_NAME, "criu-lite-attac");
-		if (getppid() != service)
-			_exit(1);
-		/* What only the service may have open, it has alone. */
-		close_owned(&s->listen_fd);
-		close_owned(&s->epoll_fd);
-		close_owned(&s->signal_fd);
-		ready_forget(s);
 		_exit(serve(s, ready[1]) < 0);
 	}
 	close(ready[1]);

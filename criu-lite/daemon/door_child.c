@@ -13,7 +13,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -224,25 +223,15 @@ static int hear_child(struct server *s, int sock)
  */
 int door_child_start(struct server *s)
 {
-	pid_t service = getpid();
 	int sk[2], ret;
 
 	if (!s->o->door)
 		return 0;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sk) < 0)
 		return fail(s->report, "door-attach", errno, "socketpair()");
-	s->door = fork();
+	s->door = child_fork(s, "criu-lite-door");
 	if (s->door == 0) {
 		close(sk[0]);
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
-		prctl(PR_SET_NAME, "criu-lite-door");
-		if (getppid() != service)
-			_exit(1);
-		/* What only the service may have open, it has alone. */
-		close_owned(&s->listen_fd);
-		close_owned(&s->epoll_fd);
-		close_owned(&s->signal_fd);
-		ready_forget(s);
 		_exit(serve_door(s, sk[1]) < 0);
 	}
 	close(sk[1]);

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -50,7 +49,6 @@ static int guard_files(const struct service_opts *o, struct report *r, int ready
  */
 int guard_child_start(struct server *s)
 {
-	pid_t service = getpid();
 	int ready[2];
 	ssize_t got;
 	char c;
@@ -59,17 +57,9 @@ int guard_child_start(struct server *s)
 		return 0;
 	if (pipe2(ready, O_CLOEXEC) < 0)
 		return fail(s->report, "guard-events", errno, "pipe2()");
-	s->guard = fork();
+	s->guard = child_fork(s, "criu-lite-locks");
 	if (s->guard == 0) {
 		close(ready[0]);
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
-		prctl(PR_SET_NAME, "criu-lite-locks");
-		if (getppid() != service)
-			_exit(1);
-		/* What only the service may have open, it has alone. */
-		close_owned(&s->listen_fd);
-		close_owned(&s->epoll_fd);
-		ready_forget(s);
 		_exit(guard_files(s->o, s->report, ready[1]) < 0);
 	}
 	close(ready[1]);

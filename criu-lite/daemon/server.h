@@ -83,6 +83,9 @@ void ready_forget(struct server *s);
 void ready_end(struct server *s);
 void ready_ended(struct server *s, pid_t pid);
 
+/* child.c */
+pid_t child_fork(struct server *s, const char *name);
+
 /* guard_child.c */
 int guard_child_start(struct server *s);
 bool guard_child_ended(struct server *s, pid_t pid);

@@ -259,6 +259,18 @@ static int batch_finish(struct remote *r, struct remote_thread *t, struct remote
 	return ret ?: batch_fetch(r, t, calls);
 }
 
+/* A thread that can be given something to do. */
+static int find_idle(struct remote *r, pid_t tid, struct remote_thread **out)
+{
+	struct remote_thread *t = *out = remote_thread_find(r, tid);
+
+	if (!t)
+		return -ENOENT;
+	if (t->stale)
+		return -ESTALE;
+	return t->running || t->started ? -EBUSY : 0;
+}
+
 /**
  * remote_start - start a batch in one thread and do not wait for it.
  * @tid: an attached thread with no batch under way
@@ -271,14 +283,11 @@ static int batch_finish(struct remote *r, struct remote_thread *t, struct remote
 int remote_start(struct remote *r, pid_t tid, const struct remote_call *calls, size_t n,
 		 unsigned int flags)
 {
-	struct remote_thread *t = remote_thread_find(r, tid);
+	struct remote_thread *t;
+	int ret = find_idle(r, tid, &t);
 
-	if (!t)
-		return -ENOENT;
-	if (t->stale)
-		return -ESTALE;
-	if (t->running || t->started)
-		return -EBUSY;
+	if (ret < 0)
+		return ret;
 	return n ? batch_start(r, t, calls, n, flags) : 0;
 }
 
@@ -295,16 +304,13 @@ int remote_start(struct remote *r, pid_t tid, const struct remote_call *calls, s
  */
 int remote_hold(struct remote *r, pid_t tid)
 {
-	struct remote_thread *t = remote_thread_find(r, tid);
 	struct user_regs_struct regs;
+	struct remote_thread *t;
 	struct arch_job job;
+	int ret = find_idle(r, tid, &t);
 
-	if (!t)
-		return -ENOENT;
-	if (t->stale)
-		return -ESTALE;
-	if (t->running || t->started)
-		return -EBUSY;
+	if (ret < 0)
+		return ret;
 	regs = t->saved;
 	job = remote_job(r, t);
 	arch_regs_sleep(&regs, &job);

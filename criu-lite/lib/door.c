@@ -95,11 +95,8 @@ static int create(struct door_server *s, const struct door *like, struct door **
 	return 0;
 }
 
-/**
- * door_first_threads - of the process once, of a private pool with every door
- * @d: the door, held; the server's lock is not held
- */
-void door_first_threads(struct door *d)
+/* Of the process once, of a private pool with every door. */
+static void first_threads(struct door *d)
 {
 	struct door_server *s = &door_server;
 	const bool private = d->attributes & DOOR_PRIVATE;
@@ -116,6 +113,21 @@ void door_first_threads(struct door *d)
 		fn(NULL);
 	else if (private)
 		fn(&d->info);
+}
+
+/**
+ * door_open_up - a new door gets its threads, and its maker lets go of it
+ * @d: the door, held; the server's lock is not held
+ *
+ * Return: its descriptor.
+ */
+int door_open_up(struct door *d)
+{
+	int fd = d->fd;
+
+	first_threads(d);
+	door_release(d);
+	return fd;
 }
 
 /**
@@ -177,14 +189,11 @@ int door_create(door_server_procedure_t *proc, void *cookie, unsigned int attrib
 				   .desc_max = attributes & DOOR_REFUSE_DESC ? 0 : INT_MAX,
 				   .data_max = SIZE_MAX };
 	struct door *d;
-	int ret = door_new(&like, &d), fd;
+	int ret = door_new(&like, &d);
 
 	if (ret)
 		return door_set_errno(ret);
-	fd = d->fd;
-	door_first_threads(d);
-	door_release(d);
-	return fd;
+	return door_open_up(d);
 }
 
 /**

@@ -137,7 +137,7 @@ int door_move_take(int listener, door_server_procedure_t *proc, void *cookie)
 {
 	const struct door like = { .proc = proc, .cookie = cookie, .fd = -1 };
 	struct door *d;
-	int ret, fd;
+	int ret;
 
 	/* The watching thread, which runs by then, waits for it: there is no door as yet. */
 	pthread_mutex_lock(&door_server.lock);
@@ -145,10 +145,7 @@ int door_move_take(int listener, door_server_procedure_t *proc, void *cookie)
 	pthread_mutex_unlock(&door_server.lock);
 	if (ret)
 		return door_set_errno(ret);
-	fd = d->fd;
-	door_first_threads(d);
-	door_release(d);
-	return fd;
+	return door_open_up(d);
 }
 
 /* Is nobody served any more? *@active: whether a call runs. */

@@ -165,7 +165,7 @@ void door_free(struct door *d);
 /* door.c */
 int door_alloc(const struct door *like, struct door **out);
 int door_new(const struct door *like, struct door **out);
-void door_first_threads(struct door *d);
+int door_open_up(struct door *d);
 void door_release(struct door *d);
 
 /* door_xcreate.c */
