@@ -8,42 +8,51 @@
 
 #include <sys/syscall.h>
 
-static int hold_thread(struct dump_ctx *ctx, struct pstree_item *it, size_t i)
-{
-	const struct dump_thread *th = &it->dump->threads[i];
-	const struct remote_call call = { .nr = SYS_gettid };
-	const struct remote_state known = {
-		.regs = th->regs,
-		.mask = th->sigmask,
-		.xstate = th->xstate,
-		.xlen = th->xlen,
-	};
-	int ret = th->tid == it->pid
-			  ? remote_start(it->dump->remote, th->tid, &call, 1, 0)
-			  : remote_attach_start(it->dump->remote, th->tid, &known, &call, 1);
-
-	return ret ? task_fail(ctx, th->tid, ret, "hold it") : 0;
-}
-
-static int hold_task(struct dump_ctx *ctx, struct pstree_item *it)
+/* The leader is attached; the others go into the stub, which ends when they have run something. */
+static int attach_threads(struct dump_ctx *ctx, struct pstree_item *it)
 {
 	struct remote_call call = { .nr = SYS_gettid };
-	size_t n = 0;
+	size_t n = 1;
 	int ret = 0, end = 0;
 
-	if (!it->dump->remote)
-		return 0;
-	for (; n < it->dump->nr_threads && !ret; n += !ret)
-		ret = hold_thread(ctx, it, n);
-	for (size_t i = 0; i < n && !end; i++) {
+	for (; n < it->dump->nr_threads && !ret; n += !ret) {
+		const struct dump_thread *th = &it->dump->threads[n];
+		const struct remote_state known = {
+			.regs = th->regs,
+			.mask = th->sigmask,
+			.xstate = th->xstate,
+			.xlen = th->xlen,
+		};
+
+		ret = remote_attach_start(it->dump->remote, th->tid, &known, &call, 1);
+		if (ret)
+			task_fail(ctx, th->tid, ret, "hold it");
+	}
+	for (size_t i = 1; i < n && !end; i++) {
 		pid_t tid = it->dump->threads[i].tid;
 
-		end = remote_finish(it->dump->remote, tid, &call, 1, 0)
-			      ?: remote_hold(it->dump->remote, tid);
+		end = remote_finish(it->dump->remote, tid, &call, 1, 0);
 		if (end)
 			task_fail(ctx, tid, end, "hold it");
 	}
 	return ret ? ret : end;
+}
+
+static int hold_task(struct dump_ctx *ctx, struct pstree_item *it)
+{
+	int ret;
+
+	if (!it->dump->remote)
+		return 0;
+	ret = attach_threads(ctx, it);
+	for (size_t i = 0; i < it->dump->nr_threads && !ret; i++) {
+		pid_t tid = it->dump->threads[i].tid;
+
+		ret = remote_hold(it->dump->remote, tid);
+		if (ret)
+			task_fail(ctx, tid, ret, "hold it");
+	}
+	return ret;
 }
 
 /**
