@@ -193,7 +193,9 @@ static void server_close(struct server *s)
 		client_close(s, c);
 	ready_end(s);
 	listen_close(s);
-	pidfile_remove(s);
+	/* A successor's may be taking its place just now. */
+	if (!s->leaving)
+		pidfile_remove(s);
 	close_owned(&s->signal_fd);
 	close_owned(&s->epoll_fd);
 	close_owned(&s->door_listen);
