@@ -1,21 +1,26 @@
 /*
  * files_unix - names of Unix sockets. A name in the file system that was
  * deleted is made, and its node stays open: who is to connect goes through
- * that. What has the name today, and directories that are gone, are seen to;
- * one process at a time.
+ * that. A node that was renamed is made under its first name, and renamed.
+ * What has the name today, and directories that are gone, are seen to; one
+ * process at a time.
  */
 #include "restore/files_unix.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "kernel/sockdiag.h"
+
+#define MOVED_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) + NAME_MAX + 1)
 
 /* Shared by all tasks. */
 struct unix_region {
@@ -115,6 +120,19 @@ static int leave_dir(struct file_desc *d, int back)
 	return 0;
 }
 
+/* Where the node of a name is that was renamed; false: it was not. */
+static bool moved_path(const UnixSkEntry *e, char *out, size_t size)
+{
+	const char *name = (const char *)e->name.data;
+	size_t dir = e->name.len;
+
+	if (!is_deleted(e) || !e->moved_to || !*e->moved_to || strchr(e->moved_to, '/'))
+		return false;
+	while (dir && name[dir - 1] != '/')
+		dir--;
+	return snprintf(out, size, "%.*s%s", (int)dir, name, e->moved_to) < (int)size;
+}
+
 static int set_perms(struct file_desc *d, const UnixSkEntry *e, const char *path)
 {
 	const FilePermsEntry *p = e->file_perms;
@@ -139,9 +157,31 @@ static int keep_node(struct file_desc *d, const char *path)
 	return 0;
 }
 
-/* A name that is to be gone again: what has it today steps aside for the moment. */
+/* Its node leaves the name that it was bound to. */
+static int leave_name(struct file_desc *d, const char *path, const char *to)
+{
+	struct stat st;
+
+	if (!to) {
+		unlink(path);
+		return 0;
+	}
+	/* As for a name that is kept: the dead node of the dumped socket may be there, nothing else. */
+	if (lstat(to, &st) == 0 && !S_ISSOCK(st.st_mode))
+		errno = EEXIST;
+	else if (rename(path, to) == 0)
+		return set_perms(d, unix_entry(d), to);
+	file_fail(d, errno, "rename its node to %s", to);
+	unlink(path);
+	return -1;
+}
+
+/*
+ * A name that is to be gone again: what has it today steps aside for the moment.
+ * @to: where the node goes; NULL: it is deleted
+ */
 static int bind_passing(struct file_desc *d, int fd, const struct sockaddr_un *a, socklen_t len,
-			bool keep)
+			bool keep, const char *to)
 {
 	char path[sizeof(a->sun_path) + 1] = "", aside[sizeof(path) + 32];
 	int ret = 0, made = 0;
@@ -149,14 +189,17 @@ static int bind_passing(struct file_desc *d, int fd, const struct sockaddr_un *a
 
 	memcpy(path, a->sun_path, len - offsetof(struct sockaddr_un, sun_path));
 	snprintf(aside, sizeof(aside), "%s" GHOST_MARK "%d", path, getpid());
-	if (path[0] == '/')
+	if (path[0] == '/' && !to)
 		ghost_make_parents(path, &made);
 	taken = rename(path, aside) == 0;
 	if (bind(fd, (const struct sockaddr *)a, len) < 0)
 		ret = file_fail(d, errno, "bind()");
 	if (!ret && keep)
 		ret = keep_node(d, path);
-	unlink(path);
+	if (!ret)
+		ret = leave_name(d, path, to);
+	else
+		unlink(path);
 	if (taken && rename(aside, path) < 0)
 		ret = file_fail(d, errno, "rename %s, which has its name today, back", aside);
 	ghost_remove_parents(path, made);
@@ -165,6 +208,7 @@ static int bind_passing(struct file_desc *d, int fd, const struct sockaddr_un *a
 
 static int bind_here(struct file_desc *d, const UnixSkEntry *e, int fd)
 {
+	char moved[MOVED_MAX];
 	struct sockaddr_un a;
 	struct stat st;
 	socklen_t len;
@@ -172,7 +216,8 @@ static int bind_here(struct file_desc *d, const UnixSkEntry *e, int fd)
 	if (make_addr(d, &e->name, &a, &len) < 0)
 		return -1;
 	if (is_deleted(e))
-		return bind_passing(d, fd, &a, len, true);
+		return bind_passing(d, fd, &a, len, true,
+				    moved_path(e, moved, sizeof(moved)) ? moved : NULL);
 	/* The dead node of the dumped socket; unix_check_node() has seen that nobody has it. */
 	if (is_path(&e->name) && lstat(a.sun_path, &st) == 0 && S_ISSOCK(st.st_mode))
 		unlink(a.sun_path);
@@ -224,7 +269,7 @@ int unix_bind_as(struct file_desc *d, int fd, const ProtobufCBinaryData *name)
 		return ret;
 	lock_names(d->tree);
 	if (is_path(name))
-		ret = bind_passing(d, fd, &a, len, false);
+		ret = bind_passing(d, fd, &a, len, false, NULL);
 	else if (bind(fd, (struct sockaddr *)&a, len) < 0)
 		ret = file_fail(d, errno, "bind to the name of who sent it a message");
 	unlock_names(d->tree);
@@ -315,6 +360,20 @@ int unix_name_lend(struct unix_name *n)
 	return 0;
 }
 
+/* Who has the name that a socket is to get, in the file system or not; NULL: nobody. */
+static const struct sockdiag_unix *name_holder(const UnixSkEntry *e, const struct sockdiag *sd)
+{
+	char moved[MOVED_MAX];
+	struct stat st;
+
+	if (!is_deleted(e))
+		return sockdiag_unix_by_name(sd, e->name.data, e->name.len);
+	if (!moved_path(e, moved, sizeof(moved)) || lstat(moved, &st) < 0)
+		return NULL;
+	return sockdiag_unix_by_node(sd, major(st.st_dev) << 20 | minor(st.st_dev),
+				     (uint32_t)st.st_ino);
+}
+
 /**
  * unix_check_node - is the name of a socket free?
  * @d: its description
@@ -328,10 +387,10 @@ int unix_check_node(struct file_desc *d)
 	const struct sockdiag_unix *u;
 	uint32_t ino;
 
-	if (!e->name.len || e->uflags & UNIX_OUTSIDE || is_deleted(e) ||
+	if (!e->name.len || e->uflags & UNIX_OUTSIDE ||
 	    (!f->sockdiag && sockdiag_open(&f->sockdiag)))
 		return 0;
-	u = sockdiag_unix_by_name(f->sockdiag, e->name.data, e->name.len);
+	u = name_holder(e, f->sockdiag);
 	ino = u ? u->ino : 0;
 	/* A relative name of somebody else's directory is not ours. */
 	if (!ino || (is_path(&e->name) && e->name.data[0] != '/'))

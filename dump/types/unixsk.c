@@ -6,6 +6,7 @@
  */
 #include "dump/files_queue.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <netinet/tcp.h>
@@ -42,12 +43,51 @@ static int read_cwd(const struct fd_info *fi, char *buf, size_t size)
 	return 0;
 }
 
+static void dump_perms(struct dump_ctx *ctx, UnixSkEntry *e, const struct stat *st)
+{
+	FilePermsEntry *perms = arena_new_of(ctx->arena, FilePermsEntry);
+
+	file_perms_entry__init(perms);
+	perms->mode = st->st_mode;
+	perms->uid = st->st_uid;
+	perms->gid = st->st_gid;
+	e->file_perms = perms;
+}
+
+/*
+ * The name is gone. Servers that take over from each other bind to a name of the moment and
+ * rename the node to that which clients know: the kernel goes on telling the former, but the
+ * node is beside it. Only who made the node makes it again.
+ */
+static void find_moved(struct dump_ctx *ctx, UnixSkEntry *e, const struct sockdiag_unix *u,
+		       const char *path)
+{
+	size_t dir = (size_t)(strrchr(path, '/') - path) + 1;
+	char at[2 * PATH_MAX + NAME_MAX];
+	struct dirent *de;
+	struct stat st;
+	DIR *d;
+
+	if (u->type != SOCK_DGRAM && u->state == TCP_ESTABLISHED)
+		return;
+	snprintf(at, sizeof(at), "%.*s", (int)dir, path);
+	d = opendir(at);
+	while (d && !e->moved_to && (de = readdir(d))) {
+		snprintf(at + dir, sizeof(at) - dir, "%s", de->d_name);
+		if ((uint32_t)de->d_ino != u->vfs_ino || !node_is(at, u, &st))
+			continue;
+		e->moved_to = arena_strdup(ctx->arena, de->d_name);
+		dump_perms(ctx, e, &st);
+	}
+	if (d)
+		closedir(d);
+}
+
 /* The node in the file system that the socket is bound to: is it there, whose is it? */
 static int dump_node(struct dump_ctx *ctx, const struct fd_info *fi, UnixSkEntry *e,
 		     const struct sockdiag_unix *u)
 {
 	char path[2 * PATH_MAX], dir[PATH_MAX] = "";
-	FilePermsEntry *perms;
 	struct stat st;
 
 	if (!u->name_len || !u->name[0])
@@ -61,14 +101,10 @@ static int dump_node(struct dump_ctx *ctx, const struct fd_info *fi, UnixSkEntry
 		 (const char *)u->name);
 	if (!node_is(path, u, &st)) {
 		e->has_deleted = e->deleted = 1;
+		find_moved(ctx, e, u, path);
 		return 0;
 	}
-	perms = arena_new_of(ctx->arena, FilePermsEntry);
-	file_perms_entry__init(perms);
-	perms->mode = st.st_mode;
-	perms->uid = st.st_uid;
-	perms->gid = st.st_gid;
-	e->file_perms = perms;
+	dump_perms(ctx, e, &st);
 	return 0;
 }
 
