@@ -282,7 +282,7 @@ int tty_pty_hung(struct file_desc *d, struct pty *p, uint32_t flags)
 		if (p->mfd < 0 || unlock_pty(d, p->mfd) < 0)
 			return -1;
 	}
-	fd = tty_open_peer(p->mfd, (flags & (O_ACCMODE | TTY_LARGEFILE)) | O_NOCTTY);
+	fd = tty_open_peer(p->mfd, (flags & (O_ACCMODE | KERNEL_O_LARGEFILE)) | O_NOCTTY);
 	return fd < 0 ? file_fail(d, errno, "open a slave to be hung up") : fd;
 }
 

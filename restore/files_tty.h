@@ -44,9 +44,6 @@ struct tty_priv {
 
 #define TTY_PTS "/dev/pts/"
 
-/* O_LARGEFILE, which our C library counts as 0: open(2) sets it, TIOCGPTPEER does not. */
-#define TTY_LARGEFILE 0100000u
-
 /* restore_files.seen[tty], by these bits and a number: */
 #define TTY_SEEN_OWN (1ull << 32)
 #define TTY_SEEN_PTY (2ull << 32)

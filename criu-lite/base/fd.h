@@ -10,6 +10,9 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+/* O_LARGEFILE, which a C library of 64 bits counts as 0: open(2) sets it, other calls do not. */
+#define KERNEL_O_LARGEFILE 0100000
+
 static inline void close_owned(int *fd)
 {
 	if (*fd >= 0) {

@@ -14,7 +14,8 @@
 
 #include <xxhash.h>
 
-#define KERNEL_O_LARGEFILE 0100000
+#include "base/fd.h"
+
 #define TEXT_MAX 4096 /* longer bytes are given by their checksum */
 
 static struct json_object *must(struct json_object *o)

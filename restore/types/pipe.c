@@ -69,7 +69,7 @@ static int reopen(int fd, int flags)
 	int got;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	got = open(path, (flags & ~O_LARGEFILE) | O_NONBLOCK | O_CLOEXEC);
+	got = open(path, flags | O_NONBLOCK | O_CLOEXEC);
 	return got < 0 ? -errno : got;
 }
 
@@ -77,7 +77,7 @@ static int reopen(int fd, int flags)
 static int take_end(struct pipe_group *g, int flags)
 {
 	int mode = flags & O_ACCMODE, end = mode == O_WRONLY;
-	bool opened = mode == O_RDWR || (flags & O_LARGEFILE);
+	bool opened = mode == O_RDWR || (flags & KERNEL_O_LARGEFILE);
 	int fd;
 
 	if (opened || g->taken[end])

@@ -229,7 +229,7 @@ static int open_slave(struct file_desc *d)
 		fd = open("/dev/tty", open_flags(e));
 	else if (!p->reg || !strncmp(p->reg->name, TTY_PTS, sizeof(TTY_PTS) - 1) ||
 		 p->info->type == TTY_TYPE__CTTY)
-		fd = tty_open_peer(p->pty->mfd, open_flags(e) | (e->flags & TTY_LARGEFILE));
+		fd = tty_open_peer(p->pty->mfd, open_flags(e) | (e->flags & KERNEL_O_LARGEFILE));
 	else
 		fd = open(p->reg->name, open_flags(e));
 	if (fd < 0)

@@ -27,18 +27,24 @@ br, bw = os.pipe()
 os.close(br)
 rw = os.open(f"/proc/self/fd/{r}", os.O_RDWR)
 r2 = os.open(f"/proc/self/fd/{r}", os.O_RDONLY | os.O_NONBLOCK)
+# As `tee >(cat)` of a shell: the end that was opened has the lower number of the two.
+lr, lw = os.pipe()
+lmade = fcntl.fcntl(lw, fcntl.F_DUPFD, 40)
+lopened = os.open(f"/proc/self/fd/{lmade}", os.O_WRONLY)
+os.dup2(lopened, lw)
+os.close(lopened)
 cr, cw = os.pipe()
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
 child = os.fork()
 if not child:
-    for fd in (r, w, fr, fw, pr, pw, er, bw, rw, r2, cr):
+    for fd in (r, w, fr, fw, pr, pw, er, bw, rw, r2, lr, lw, lmade, cr):
         os.close(fd)
     signal.signal(signal.SIGUSR2, lambda *_: os.write(cw, b"from the child"))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
     while True:
         signal.pause()
 os.close(cw)
-fds = (r, w, fr, fw, pr, pw, er, bw, rw, r2, cr)
+fds = (r, w, fr, fw, pr, pw, er, bw, rw, r2, lr, lw, lmade, cr)
 flags = [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in fds]
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGPIPE])
 ready()
