@@ -24,13 +24,12 @@ static void row18_create(void)
 static void row18_call(void)
 {
 	char big[64] = { 0 },
-	     *gone = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	     *gone = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	door_desc_t d = { .d_attributes = DOOR_DESCRIPTOR };
 	door_arg_t a = { .data_ptr = big, .data_size = sizeof(big) };
 	int fd = door_create(echo, NULL, 0), plain = open("/dev/null", O_RDONLY), sk[2];
 	int refuse = door_create(echo, NULL, DOOR_REFUSE_DESC);
 
-	munmap(gone, 4096);
 	EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, sk) == 0);
 	EXPECT_ERR(door_call(-1, NULL), EBADF);
 	EXPECT_ERR(door_call(999, NULL), EBADF);
