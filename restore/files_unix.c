@@ -166,7 +166,7 @@ static int leave_name(struct file_desc *d, const char *path, const char *to)
 		unlink(path);
 		return 0;
 	}
-	/* As for a name that is kept: the dead node of the dumped socket may be there, nothing else. */
+	/* As for a name that is kept: the dead node of the dumped socket may be there, no other. */
 	if (lstat(to, &st) == 0 && !S_ISSOCK(st.st_mode))
 		errno = EEXIST;
 	else if (rename(path, to) == 0)
