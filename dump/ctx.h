@@ -33,6 +33,8 @@ struct dump_thread {
 	bool shadow_stack;
 };
 
+#define IO_URING_LINK "anon_inode:[io_uring]"
+
 /* A frozen task; pstree_item.dump. */
 struct dump_task {
 	struct pstree_item *item;
@@ -44,6 +46,7 @@ struct dump_task {
 	bool stopped;              /* in group-stop when found */
 	int stop_sig;              /* the signal that did it */
 	bool refused;              /* a blocker keeps us from looking inside */
+	bool io_uring;             /* a ring of it is mapped, and has been refused */
 	struct proc_stat stat;     /* of the leader, read when all was still */
 	struct remote_where where; /* hints for remote_open(), from the memory map */
 };

@@ -150,8 +150,9 @@ struct file_desc *file_probe(struct dump_ctx *ctx, struct fd_info *fi)
 		return d;
 	}
 	ctx->files->blocked = true;
-	file_blocker(ctx, fi, "file-kind", EOPNOTSUPP,
-		     "%s: this version cannot dump it; close it before the dump",
-		     file_unknown(ctx, fi));
+	if (!(fi->task->dump->io_uring && !strcmp(fi->link, IO_URING_LINK)))
+		file_blocker(ctx, fi, "file-kind", EOPNOTSUPP,
+			     "%s: this version cannot dump it; close it before the dump",
+			     file_unknown(ctx, fi));
 	return NULL;
 }

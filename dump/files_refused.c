@@ -22,7 +22,8 @@ static const struct {
 } objects[] = {
 	{ "anon_inode:[perf_event]", "a performance counter (perf_event_open), whose "
 				     "perf_event_attr the kernel does not tell" },
-	{ "anon_inode:[io_uring]", "an io_uring, whose setup flags the kernel does not tell" },
+	{ IO_URING_LINK, "an io_uring, whose setup flags the kernel does not tell; programs often "
+			 "have a switch or variable to do without" },
 	{ "anon_inode:bpf-prog", "a BPF program" },
 	{ "anon_inode:bpf_link", "a BPF link" },
 	{ "anon_inode:bpf", "a BPF object" },

@@ -31,7 +31,7 @@ static const struct {
 static const struct {
 	const char *prefix, *id, *what;
 } refused_names[] = {
-	{ "anon_inode:[io_uring]", "memory-io-uring",
+	{ IO_URING_LINK, "memory-io-uring",
 	  "an io_uring; programs often have a switch or variable to do without" },
 	{ "anon_inode:", "memory-device", "memory of a kernel object" },
 	{ "[uprobes]", "memory-uprobes", "a uprobe's code (a tracing tool is at work)" },
@@ -61,7 +61,13 @@ struct vma_walk {
 static void vma_refuse(const struct vma_walk *w, const struct smaps_vma *s, VmaEntry *e,
 		       const char *id, const char *what)
 {
+	bool ring = !strcmp(s->name, IO_URING_LINK), told = ring && w->it->dump->io_uring;
+
 	e->status &= ~(uint32_t)(VMA_FILE_PRIVATE | VMA_FILE_SHARED);
+	/* It is two mappings and a descriptor, which are told of once. */
+	w->it->dump->io_uring |= ring;
+	if (told)
+		return;
 	fail(w->ctx->report, id, EOPNOTSUPP, "pid %d (%s): %s at %llx-%llx%s%s", w->it->pid,
 	     w->it->dump->stat.comm, what, (unsigned long long)s->start, (unsigned long long)s->end,
 	     *s->name ? " " : "", s->name);

@@ -151,6 +151,29 @@ def test_unsupported_kinds():
     assert look(pid) == before
 
 
+RING = r'''
+import ctypes, os, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype, libc.mmap.argtypes = ctypes.c_void_p, [ctypes.c_size_t] * 6
+ring = libc.syscall(425, 4, ctypes.create_string_buffer(200))
+maps = [libc.mmap(0, 4096, 3, 1, ring, at) for at in (0, 0x10000000)]
+print("no ring" if ring < 0 or -1 in maps or 2**64 - 1 in maps else "ring", flush=True)
+while True:
+    time.sleep(0.01)
+    print(flush=True)
+'''
+
+
+def test_io_uring():
+    """A ring is a descriptor and two mappings, and one cause."""
+    pid, out = start(["/usr/bin/python3", "-c", RING], log="ring"), os.path.join(DIR, "ring")
+    until("the ring", 10, lambda: "\n" in text(out))
+    if text(out).startswith("no"):
+        raise Skip("the kernel gives us no io_uring")
+    no_dump(pid, ["io_uring", "switch"])
+    grows(out)
+
+
 def test_vfork():
     src, prog = os.path.join(DIR, "vf.c"), os.path.join(DIR, "vf")
     need("cc")
