@@ -122,8 +122,12 @@ static int wait_answer(struct door_conn *c)
 	uint32_t is = RET_LOOKING;
 	int ret;
 
-	if (door_spin(&a->ret, RET_LOOKING, &a->server_cpu) ||
-	    !atomic_compare_exchange_strong(&a->ret, &is, RET_ASLEEP))
+	if (door_spin(&a->ret, RET_LOOKING, &a->server_cpu))
+		return 0;
+	ret = door_same_cpu(&a->server_cpu) ? door_turns_call(&c->turns, a) : 0;
+	if (ret)
+		return ret < 0 ? ret : 0;
+	if (!atomic_compare_exchange_strong(&a->ret, &is, RET_ASLEEP))
 		return 0;
 	ret = door_word_wait(&a->ret, RET_ASLEEP, ASLEEP_US);
 	is = RET_ASLEEP;

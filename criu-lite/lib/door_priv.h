@@ -199,6 +199,17 @@ bool door_spin(const _Atomic uint32_t *word, uint32_t val, const _Atomic uint32_
 int door_word_wait(_Atomic uint32_t *word, uint32_t val, unsigned int us);
 void door_word_wake(_Atomic uint32_t *word);
 void door_say_cpu(_Atomic uint32_t *where);
+bool door_same_cpu(const _Atomic uint32_t *peer_cpu);
+uint64_t door_now(void);
+
+/* door_turns.c */
+struct door_turns {
+	uint64_t again; /* nanoseconds: no bet before that */
+	uint64_t pause; /* nanoseconds, of the last that was lost */
+};
+
+bool door_turns_serve(const struct door_arena *a);
+int door_turns_call(struct door_turns *t, struct door_arena *a);
 
 /* door_args.c */
 int door_args_judge(const struct door *d, size_t size, unsigned int descs);
@@ -258,6 +269,7 @@ struct door_conn {
 	int memfd;
 	char *map;
 	size_t map_size;
+	struct door_turns turns;
 	bool kept;               /* from an earlier call */
 	bool full;               /* the table was, when descriptors came */
 	int fds[DOOR_DESCS_MAX]; /* of the answer */

@@ -84,7 +84,7 @@ static bool stay(struct door_session *s)
 
 	if (!atomic_compare_exchange_strong(&a->call, &is, CALL_PARKED))
 		return leave_word(a, CALL_PARKED);
-	if (door_spin(&a->call, CALL_PARKED, &a->client_cpu))
+	if (door_spin(&a->call, CALL_PARKED, &a->client_cpu) || door_turns_serve(a))
 		return leave_word(a, CALL_PARKED);
 	is = CALL_PARKED;
 	if (!atomic_compare_exchange_strong(&a->call, &is, CALL_ASLEEP))

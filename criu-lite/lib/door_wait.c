@@ -41,7 +41,23 @@ void door_say_cpu(_Atomic uint32_t *where)
 		atomic_store_explicit(where, cpu, memory_order_relaxed);
 }
 
-static uint64_t now_ns(void)
+/**
+ * door_same_cpu - is the other side on the processor of this thread?
+ * @peer_cpu: where it runs, as it says
+ *
+ * Return: whether that is so.
+ */
+bool door_same_cpu(const _Atomic uint32_t *peer_cpu)
+{
+	return atomic_load_explicit(peer_cpu, memory_order_relaxed) == my_cpu();
+}
+
+/**
+ * door_now - the time
+ *
+ * Return: nanoseconds of CLOCK_MONOTONIC.
+ */
+uint64_t door_now(void)
 {
 	struct timespec t;
 
@@ -72,8 +88,8 @@ bool door_spin(const _Atomic uint32_t *word, uint32_t val, const _Atomic uint32_
 			cpu_relax();
 		}
 		if (!end)
-			end = now_ns() + DOOR_SPIN_US * 1000ull;
-		else if (now_ns() > end)
+			end = door_now() + DOOR_SPIN_US * 1000ull;
+		else if (door_now() > end)
 			return false;
 	}
 }

@@ -92,6 +92,7 @@ struct door_arena {
 	/* Written only when they change. */
 	_Alignas(64) _Atomic uint32_t client_cpu;
 	_Atomic uint32_t server_cpu;
+	_Atomic uint32_t turns; /* by the client: it yields to the server, which shall do so too */
 };
 
 _Static_assert(sizeof(struct door_arena) <= DOOR_ARENA_DATA, "the header has one page");
