@@ -22,6 +22,7 @@
 #include "base/fd.h"
 #include "kernel/kcmp.h"
 #include "kernel/dgramdiag.h"
+#include "kernel/locks.h"
 #include "kernel/sockdiag.h"
 
 /* Most of what a child has it got from its parent, under the same number: one kcmp(2) tells. */
@@ -211,24 +212,31 @@ static int thread_tables(struct dump_ctx *ctx, struct table_order *o, struct pst
 	return bad;
 }
 
-/* The inodes that have a lock of any kind, whoever holds it. */
-static void read_locks(struct dump_files *f)
+/* The inodes that have a lock of any kind, whoever holds it. Returns false if some may be missing.
+ */
+static bool read_locks(struct dump_ctx *ctx)
 {
-	FILE *in = fopen("/proc/locks", "re");
-	unsigned long ino;
-	char line[256];
+	struct lock_line *list = NULL;
+	struct proc_text t = { 0 };
+	size_t n = 0;
+	int ret = lock_list(&t, &list, &n);
 
-	while (in && fgets(line, sizeof(line), in))
-		if (sscanf(line, "%*s %*s %*s %*s %*s %*x:%*x:%lu", &ino) == 1)
-			idmap_put(&f->locked, ino, f);
-	if (in)
-		fclose(in);
+	for (size_t i = 0; i < n; i++)
+		idmap_put(&ctx->files->locked, list[i].ino, ctx);
+	free(list);
+	proc_text_free(&t);
+	return ret == 0;
 }
 
 /* So many looks into fdinfo cost less than /proc/locks, which waits for an RCU grace period. */
 #define LOCK_LOOKS 300
 
 #define PID_INIT_INO 0xeffffffcu /* of the first pid namespace, since Linux 3.8 */
+
+static bool has_name(const struct dump_files *f, const struct stat *st)
+{
+	return st->st_mode & S_IFMT && !S_ISSOCK(st->st_mode) && st->st_dev != f->pipe_dev;
+}
 
 /**
  * file_may_be_locked - is it worth looking for locks in a file's fdinfo?
@@ -237,19 +245,19 @@ static void read_locks(struct dump_files *f)
  *
  * Return: false if no lock exists on an inode of that number.
  */
-bool file_may_be_locked(const struct dump_ctx *ctx, const struct stat *st)
+bool file_may_be_locked(struct dump_ctx *ctx, const struct stat *st)
 {
 	struct dump_files *f = ctx->files;
 
-	if (++f->lock_looks < LOCK_LOOKS)
-		return true;
-	if (f->lock_looks == LOCK_LOOKS)
-		read_locks(f);
-	/* Elsewhere than in the first pid namespace the locks of takers that are gone are missing.
+	/*
+	 * Elsewhere than in the first pid namespace the locks of takers that are gone are missing,
+	 * as flock(1) is for a shell that has it lock a file or a terminal.
 	 */
-	if (ctx->own_ns[0] != PID_INIT_INO && (S_ISREG(st->st_mode) || S_ISDIR(st->st_mode)))
+	if (ctx->own_ns[0] != PID_INIT_INO && has_name(f, st))
 		return true;
-	return idmap_get(&f->locked, st->st_ino);
+	if (++f->lock_looks == LOCK_LOOKS)
+		f->locked_known = read_locks(ctx);
+	return !f->locked_known || idmap_get(&f->locked, st->st_ino);
 }
 
 static int files_init(struct dump_ctx *ctx)

@@ -33,10 +33,11 @@ struct dump_files {
 	struct idmap by_path;          /* struct path_file: exe, cwd, root and mapped files */
 	struct idmap seen[FILE_KINDS]; /* what a type remembers by inode or the like */
 	struct idmap locked;           /* inodes that /proc/locks names */
+	bool locked_known;             /* all of them */
 	struct idmap outside; /* descriptors outside of the tree, by inode: locks_outside.c */
 	struct idmap outside_pids;
 	struct found_locks *locks; /* dump/locks.c's own */
-	unsigned int lock_looks;   /* into fdinfo, before that map is filled */
+	unsigned int lock_looks;   /* that were asked for; that map is filled by one of them */
 	struct image_writer *side[IMAGE_KINDS];
 	struct sockdiag *sockdiag;
 	struct dgramdiag *dgrams[2][2]; /* by IPv6, by UDP-Lite */
@@ -70,7 +71,7 @@ int file_side_put(struct dump_ctx *ctx, enum image_kind k, const ProtobufCMessag
 		  const void *raw, size_t len);
 struct file_desc *file_desc_make(struct dump_ctx *ctx, enum file_kind kind,
 				 const struct fd_info *fi);
-bool file_may_be_locked(const struct dump_ctx *ctx, const struct stat *st);
+bool file_may_be_locked(struct dump_ctx *ctx, const struct stat *st);
 struct file_desc *file_probe(struct dump_ctx *ctx, struct fd_info *fi);
 
 /* outside.c */

@@ -127,8 +127,9 @@ int locks_look(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *
 
 	if (fi->fd < 0 || fi->local < 0 || fi->flags & O_PATH)
 		return 0;
-	if (file_may_be_locked(ctx, &fi->st))
-		ret = own_locks(ctx, d, fi, &f);
+	if (!file_may_be_locked(ctx, &fi->st))
+		return 0;
+	ret = own_locks(ctx, d, fi, &f);
 	if (!ret && any_range_lock(fi)) {
 		f = f ? f : found_new(ctx, d);
 		f->posix = true;

@@ -30,7 +30,7 @@ static int read_all(struct dump_ctx *ctx, struct all_locks *a)
 {
 	int ret = a->list ? 0 : lock_list(&a->text, &a->list, &a->n);
 
-	return ret ? fail(ctx->report, "file-locks", -ret, "read /proc/locks") : 0;
+	return ret < 0 ? fail(ctx->report, "file-locks", -ret, "read /proc/locks") : 0;
 }
 
 static int check_vma(struct dump_ctx *ctx, const struct pstree_item *it, const struct vma *v,

@@ -189,7 +189,7 @@ static int conflict_listed(int fd, const struct guard_access *a, struct guard_ra
 	size_t n = 0;
 	int found = 0, ret = fstat(fd, &st) < 0 ? -errno : lock_list(&t, &list, &n);
 
-	for (size_t i = 0; !ret && i < n && !found; i++) {
+	for (size_t i = 0; ret >= 0 && i < n && !found; i++) {
 		const struct lock_line *l = &list[i];
 
 		found = l->kind == LOCK_POSIX && !l->waits && l->ino == st.st_ino &&
@@ -198,7 +198,7 @@ static int conflict_listed(int fd, const struct guard_access *a, struct guard_ra
 	}
 	free(list);
 	proc_text_free(&t);
-	return ret ? ret : found;
+	return ret < 0 ? ret : found;
 }
 
 static int conflict_in(int fd, const struct guard_access *a, struct guard_range r);

@@ -5,7 +5,9 @@
  *   12: -> FLOCK  ADVISORY  READ  4712 08:01:132 0 EOF
  *   lock:	1: LEASE  BREAKING  UNLCK 4711 08:01:133 0 EOF
  *
- * Reading /proc/locks waits for an RCU grace period, some 10 ms.
+ * Reading /proc/locks waits for an RCU grace period, some 10 ms. It comes a page
+ * at a time, each one read as of another moment: what others drop in between
+ * moves the rest up, and what has moved across the edge is never read.
  */
 #include "kernel/locks.h"
 
@@ -172,26 +174,70 @@ const char *lock_next(const char *text, struct lock_line *out)
 	return NULL;
 }
 
-/**
- * lock_list - /proc/locks, read once
- * @t: a buffer for the text
- * @out: every line that can be understood, in order; free() it
- * @n: how many
- *
- * Locks whose taker is not visible in the pid namespace of /proc are missing,
- * but for those of open file descriptions.
- *
- * Return: 0 or -errno.
+#define WHOLE_TRIES 5
+#define MORE 8192 /* than the kernel gives at once */
+
+/* Where the last lock begins: its own line, the same number on those who wait for it. */
+static size_t last_lock(const char *text, size_t len)
+{
+	size_t at = len, line;
+	uint64_t id = 0;
+
+	do {
+		for (line = at ? at - 1 : 0; line && text[line - 1] != '\n';)
+			line--;
+		if (at < len && strtoull(text + line, NULL, 10) != id)
+			break;
+		id = strtoull(text + line, NULL, 10);
+		at = line;
+	} while (at);
+	return at;
+}
+
+/*
+ * Is the text all there was? What has come at once is as of one moment. Nothing may follow: neither
+ * when the last lock is read again, nor alone, as the kernel puts off a lock for which so many wait
+ * that their lines do not fit in behind others.
  */
-int lock_list(struct proc_text *t, struct lock_line **out, size_t *n)
+static bool is_whole(int fd, const struct proc_text *t)
+{
+	size_t last = last_lock(t->p, t->len), len = t->len - last;
+	char more[MORE];
+
+	return pread(fd, more, sizeof(more), (off_t)last) == (ssize_t)len &&
+	       !memcmp(more, t->p + last, len) && pread(fd, more, sizeof(more), (off_t)t->len) == 0;
+}
+
+/* What the kernel gives of /proc/locks at once. Returns 0 if that is all, -EAGAIN, or -errno. */
+static int read_at_once(struct proc_text *t)
+{
+	cleanup_close int fd = open("/proc/locks", O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	if (t->size <= MORE) {
+		char *p = realloc(t->p, MORE + 1);
+
+		if (!p)
+			return -ENOMEM;
+		t->p = p;
+		t->size = MORE + 1;
+	}
+	n = read(fd, t->p, MORE);
+	if (n < 0)
+		return -errno;
+	t->p[n] = '\0';
+	t->len = (size_t)n;
+	return is_whole(fd, t) ? 0 : -EAGAIN;
+}
+
+static int parse_all(const char *p, struct lock_line **out, size_t *n)
 {
 	struct lock_line *list = NULL, *more;
 	size_t room = 0, k = 0;
-	int ret = proc_read(AT_FDCWD, "/proc/locks", t);
 
-	if (ret)
-		return ret;
-	for (const char *p = t->p; *p; p += strcspn(p, "\n"), p += *p == '\n') {
+	for (; *p; p += strcspn(p, "\n"), p += *p == '\n') {
 		if (k == room) {
 			room = room ? 2 * room : 64;
 			more = reallocarray(list, room, sizeof(*list));
@@ -206,4 +252,33 @@ int lock_list(struct proc_text *t, struct lock_line **out, size_t *n)
 	*out = list;
 	*n = k;
 	return 0;
+}
+
+/**
+ * lock_list - /proc/locks
+ * @t: a buffer for the text
+ * @out: every line that can be understood, in order; free() it
+ * @n: how many
+ *
+ * Locks whose taker is not visible in the pid namespace of /proc are missing,
+ * but for those of open file descriptions.
+ *
+ * Return: 0: it has every lock that was there from the beginning to the end of the call.
+ * LOCK_LIST_PARTIAL: some may be missing or there twice, as there are more than a page has room
+ * for, some 70, and others may have taken and dropped theirs meanwhile. Or -errno.
+ */
+int lock_list(struct proc_text *t, struct lock_line **out, size_t *n)
+{
+	int ret = -EAGAIN, parsed;
+	bool partial;
+
+	for (int i = 0; i < WHOLE_TRIES && ret == -EAGAIN; i++)
+		ret = read_at_once(t);
+	partial = ret == -EAGAIN;
+	if (partial)
+		ret = proc_read(AT_FDCWD, "/proc/locks", t);
+	if (ret)
+		return ret;
+	parsed = parse_all(t->p, out, n);
+	return parsed ? parsed : partial ? LOCK_LIST_PARTIAL : 0;
 }

@@ -36,6 +36,9 @@ struct lock_line {
 	uint64_t start, end; /* bytes, both inclusive; end UINT64_MAX: to the end of the file */
 };
 
+/* What lock_list() says besides 0. */
+#define LOCK_LIST_PARTIAL 1
+
 const char *lock_kind_name(enum lock_kind kind);
 const char *lock_type_name(int type);
 int lock_parse(const char *line, struct lock_line *out);

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Locks of fcntl(2) and flock(2), seen by somebody else before the dump and after the restore."""
-import ctypes, fcntl, os, subprocess, sys
+import ctypes, fcntl, json, os, subprocess, sys
 
 from cl import *
 from puppet import *
@@ -396,6 +396,36 @@ def test_matrix_of_conflicts_before_and_after():
             before = [kernel_locks(at("m%d" % n)) for n in range(len(held))]
             cycle(p.pid, "-l")
             assert [kernel_locks(at("m%d" % n)) for n in range(len(held))] == before
+
+
+CHURN = """import fcntl, os, struct, sys, time
+print("READY", flush=True)
+while True:
+    fd = os.open("churn", os.O_RDWR | os.O_CREAT)
+    for i in range(150):
+        fcntl.fcntl(fd, fcntl.F_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 20 * i, 10, 0))
+    time.sleep(0.001)
+    os.close(fd)
+"""
+
+
+def test_locks_of_many_files_while_others_take_and_drop_theirs():
+    # Of many files without a name only those are looked at that the list of all locks names.
+    p = Puppet()
+    p("import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))")
+    p("ends = [e for _ in range(350) for e in os.pipe()]; [flock(e, fcntl.LOCK_EX) for e in ends[:100:2]]")
+    p("for e in ends[400::2]: flock(e, fcntl.LOCK_EX)")
+    held = {fd: fdinfo_locks(p.pid, fd) for fd in p("ends")}
+    assert sum(map(len, held.values())) == 200
+    for _ in range(3):
+        start([sys.executable, "-c", CHURN])
+    for i in range(8):
+        d = images("while-%d" % i)
+        dump(p.pid, d, "-l", "-R")
+        got = json.loads(cl("show", "locks", d, "--json").stdout)
+        assert len(got) == 200, "dump %d has %d locks" % (i, len(got))
+    cycle(p.pid, "-l")
+    assert {fd: fdinfo_locks(p.pid, fd) for fd in held} == held
 
 
 if __name__ == "__main__":

@@ -7,12 +7,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -106,24 +109,133 @@ START_TEST(own_fdinfo)
 }
 END_TEST
 
+static size_t count_own(const struct lock_line *list, size_t n, int fd, bool waits)
+{
+	struct stat st;
+	size_t found = 0;
+
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	for (size_t i = 0; i < n; i++)
+		found += list[i].ino == st.st_ino && list[i].waits == waits;
+	return found;
+}
+
+static void range_locks(int fd, short type, int n)
+{
+	for (int i = 0; i < n; i++) {
+		struct flock range = { .l_type = type, .l_start = 20L * i, .l_len = 10 };
+
+		ck_assert_int_eq(fcntl(fd, F_SETLK, &range), 0);
+	}
+}
+
 START_TEST(own_list)
 {
 	cleanup_close int fd = memfd_create("locks", MFD_CLOEXEC);
 	struct lock_line *list = NULL;
 	struct proc_text t = { 0 };
-	struct stat st;
-	size_t n = 0, mine = 0;
+	size_t n = 0;
 
-	ck_assert_int_eq(fstat(fd, &st), 0);
-	for (int i = 0; i < 300; i++) {
-		struct flock range = { .l_type = F_WRLCK, .l_start = 20L * i, .l_len = 10 };
+	range_locks(fd, F_WRLCK, 300);
+	ck_assert_int_eq(lock_list(&t, &list, &n), LOCK_LIST_PARTIAL);
+	ck_assert_uint_eq(count_own(list, n, fd, false), 300);
+	free(list);
+	proc_text_free(&t);
+}
+END_TEST
 
-		ck_assert_int_eq(fcntl(fd, F_SETLK, &range), 0);
+/* Takes and drops @n locks that are newer, and so read before those of the caller. */
+static pid_t churner(int n)
+{
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;) {
+		int fd = memfd_create("churn", MFD_CLOEXEC);
+
+		range_locks(fd, F_WRLCK, n);
+		usleep(1000);
+		close(fd);
 	}
-	ck_assert_int_eq(lock_list(&t, &list, &n), 0);
-	for (size_t i = 0; i < n; i++)
-		mine += list[i].ino == st.st_ino && list[i].pid == getpid();
-	ck_assert_uint_eq(mine, 300);
+}
+
+/* What is read while others change theirs; returns how often it was whole. */
+static int read_often(int fd, size_t locks)
+{
+	struct proc_text t = { 0 };
+	int whole = 0;
+
+	for (int i = 0; i < 100; i++) {
+		struct lock_line *list = NULL;
+		size_t n = 0;
+		int ret = lock_list(&t, &list, &n);
+
+		ck_assert_int_ge(ret, 0);
+		if (ret == 0) {
+			ck_assert_uint_eq(count_own(list, n, fd, false), locks);
+			whole++;
+		}
+		free(list);
+	}
+	proc_text_free(&t);
+	return whole;
+}
+
+/* Locks that stay are never missed while others come and go, unless it is said. */
+START_TEST(list_while_others_change)
+{
+	static const int churned[] = { 8, 150 };
+	cleanup_close int fd = memfd_create("locks", MFD_CLOEXEC);
+	pid_t pids[2];
+
+	range_locks(fd, F_WRLCK, 20);
+	for (int i = 0; i < 2; i++)
+		pids[i] = churner(churned[_i]);
+	ck_assert_int_gt(read_often(fd, 20), _i ? -1 : 0);
+	for (int i = 0; i < 2; i++) {
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+	}
+}
+END_TEST
+
+/* The lines of one lock can be more than the kernel gives in its place. */
+START_TEST(list_many_wait)
+{
+	cleanup_close int fd = memfd_create("older", MFD_CLOEXEC);
+	cleanup_close int wanted = memfd_create("wanted", MFD_CLOEXEC);
+	struct flock all = { .l_type = F_WRLCK };
+	struct lock_line *list = NULL;
+	struct proc_text t = { 0 };
+	size_t n = 0, waiting = 0;
+	pid_t pids[120];
+
+	range_locks(fd, F_WRLCK, 50);
+	ck_assert_int_eq(fcntl(wanted, F_SETLK, &all), 0);
+	for (int i = 0; i < 120; i++) {
+		pids[i] = fork();
+		if (!pids[i]) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			fcntl(wanted, F_SETLKW, &all);
+			_exit(0);
+		}
+	}
+	for (int i = 0; i < 1000 && waiting < 120; i++) {
+		usleep(5000);
+		free(list);
+		ck_assert_int_ge(lock_list(&t, &list, &n), 0);
+		waiting = count_own(list, n, wanted, true);
+	}
+	ck_assert_uint_eq(waiting, 120);
+	ck_assert_uint_eq(count_own(list, n, wanted, false), 1);
+	ck_assert_uint_eq(count_own(list, n, fd, false), 50);
+	for (int i = 0; i < 120; i++) {
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+	}
 	free(list);
 	proc_text_free(&t);
 }
@@ -140,6 +252,9 @@ int main(void)
 	tcase_add_test(tc, cut_short);
 	tcase_add_test(tc, own_fdinfo);
 	tcase_add_test(tc, own_list);
+	tcase_add_loop_test(tc, list_while_others_change, 0, 2);
+	tcase_add_test(tc, list_many_wait);
+	tcase_set_timeout(tc, 60);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_NORMAL);
 	failed = srunner_ntests_failed(sr);
