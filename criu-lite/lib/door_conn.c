@@ -3,24 +3,26 @@
  * called, kept between calls, and known by the file that the caller's
  * descriptor is at the time of the call; so nothing needs to be told when a
  * descriptor is closed or its number used again.
+ *
+ * What file it is costs as much to ask as the rest of a call on two processors.
+ * So a descriptor that was seen to be a door gets a random number as its
+ * position, which a door has no other use for: whatever is found there again is
+ * the same open file, since who else knows the number had it from that file.
  */
 #include "lib/door_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "lib/fdpass.h"
 
 #define IDLE_MAX 64            /* connections that are kept */
+#define MARK_TRIES 8           /* marks in a row that nothing has come of */
+#define MARK_AGAIN 64          /* calls to the next try after that */
 #define KEEP_MAP (8u << 20)    /* bytes of memory that a kept one may have */
 #define FIRST_DATA (60u << 10) /* bytes for arguments to begin with */
 
@@ -48,120 +50,6 @@ static void destroy(struct door_conn *c)
 	free(c);
 }
 
-/*
- * Connects to the server of a ticket. Waiting for that ends with a signal, even
- * one with SA_RESTART, because there is a time limit.
- */
-static int connect_to(const struct stat *st, int *out)
-{
-	const struct timeval limit = { .tv_sec = 1000000 };
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	cleanup_close int sock = -1;
-	char path[DOOR_PATH_MAX];
-	struct door_name n;
-	int ret = door_name_find(st, &n);
-
-	if (ret)
-		return ret;
-	door_name_listener(&n, path);
-	snprintf(a.sun_path, sizeof(a.sun_path), "%.100s", path);
-	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (sock < 0)
-		return -errno;
-	if (setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
-		return -errno;
-	if (connect(sock, (struct sockaddr *)&a, sizeof(a)) < 0)
-		return errno == ECONNREFUSED || errno == ENOENT ? -ENXIO : -errno;
-	*out = take_fd(&sock);
-	return 0;
-}
-
-static int wait_readable(int sock, int limit)
-{
-	struct pollfd p = { .fd = sock, .events = POLLIN };
-
-	int n = poll(&p, 1, limit);
-
-	if (n < 0)
-		return -errno;
-	return n ? 0 : -ETIMEDOUT;
-}
-
-/*
- * Says hello with the caller's descriptor, and reads the answer. The server's
- * pid is as this process sees it. -ECONNRESET: it ends while it is asked, and
- * may have been followed by another one.
- */
-static int greet(int sock, int fd, const struct door_hello *h, int memfd, struct door_welcome *w,
-		 int *out, int limit)
-{
-	struct door_hello full = *h;
-	const int fds[] = { fd, memfd };
-	struct ucred cred;
-	socklen_t cred_len = sizeof(cred);
-	int got = -1, ret;
-	size_t len, n;
-
-	full.magic = DOOR_WIRE_MAGIC;
-	full.version = DOOR_WIRE_VERSION;
-	ret = fd_send_msg(sock, &full, sizeof(full), fds, memfd >= 0 ? 2 : 1, 0);
-	if (!ret)
-		ret = wait_readable(sock, limit);
-	if (!ret)
-		ret = fd_recv_msg(sock, w, sizeof(*w), &len, &got, 1, &n, MSG_DONTWAIT);
-	if (!ret && (len != sizeof(*w) || w->magic != DOOR_WIRE_MAGIC))
-		ret = -EBADF;
-	if (!ret && w->err)
-		ret = w->err > 0 && w->err < 4096 ? -w->err : -EBADF;
-	if (!ret && getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &cred_len) == 0)
-		w->pid = cred.pid;
-	if (ret || !out) {
-		close_owned(&got);
-		got = -1;
-	}
-	if (!ret && out)
-		*out = got;
-	return ret == -EPIPE ? -ECONNRESET : ret;
-}
-
-/* The file of a descriptor. O_PATH ones are no reference, and no file for fstat() alone. */
-static int file_of(int fd, struct stat *st)
-{
-	if (fstat(fd, st) < 0)
-		return -EBADF;
-	return S_ISREG(st->st_mode) ? 0 : -EBADF;
-}
-
-/**
- * door_ask - ask the server of a door
- * @fd: a descriptor of the door
- * @h: the question; op and what belongs to it
- * @w: the answer
- * @out: a descriptor that comes with it, or -1; NULL: none is wanted
- * @limit: milliseconds to wait for the answer, or -1
- *
- * Return: 0; -EBADF if it is no door; -ENXIO if its server is gone; -EINTR;
- * -ETIMEDOUT; what the server says.
- */
-int door_ask(int fd, const struct door_hello *h, struct door_welcome *w, int *out, int limit)
-{
-	struct stat st;
-	int ret = file_of(fd, &st);
-
-	if (ret)
-		return ret;
-	for (int i = 0; i < DOOR_ATTEMPTS; i++) {
-		cleanup_close int sock = -1;
-
-		ret = connect_to(&st, &sock);
-		if (!ret)
-			ret = greet(sock, fd, h, -1, w, out, limit);
-		if (ret != -ECONNRESET)
-			return ret;
-	}
-	return -ENXIO;
-}
-
 static int make_memory(struct door_conn *c)
 {
 	c->memfd = memfd_create("door", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -169,6 +57,35 @@ static int make_memory(struct door_conn *c)
 	    fcntl(c->memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
 		return -errno;
 	return door_conn_fit(c, 0);
+}
+
+static bool is_for(const struct door_conn *c, const struct stat *st)
+{
+	return c->ino == st->st_ino && c->dev == st->st_dev &&
+	       c->stamp.tv_nsec == st->st_mtim.tv_nsec && c->stamp.tv_sec == st->st_mtim.tv_sec;
+}
+
+static off_t new_mark(void)
+{
+	uint64_t random;
+
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+		return 0;
+	return (off_t)(random >> 2 | 1);
+}
+
+/* All connections of a file have the same mark. The lists are locked. */
+static off_t mark_of(const struct stat *st)
+{
+	const struct door_conn *c;
+
+	list_for_each(c, &client.busy, list)
+		if (is_for(c, st))
+			return c->mark;
+	list_for_each(c, &client.idle, list)
+		if (is_for(c, st))
+			return c->mark;
+	return new_mark();
 }
 
 static int open_conn(int fd, const struct stat *st, struct door_conn **out)
@@ -186,26 +103,49 @@ static int open_conn(int fd, const struct stat *st, struct door_conn **out)
 	c->stamp = st->st_mtim;
 	ret = door_up();
 	if (!ret)
-		ret = connect_to(st, &c->sock);
+		ret = door_connect(st, &c->sock);
 	if (!ret)
 		ret = make_memory(c);
 	if (!ret)
-		ret = greet(c->sock, fd, &h, c->memfd, &w, NULL, -1);
+		ret = door_greet(c->sock, fd, &h, c->memfd, &w, NULL, -1);
 	if (ret) {
 		destroy(c);
 		return ret == -ENXIO ? -EBADF : ret;
 	}
 	pthread_mutex_lock(&client.lock);
+	c->mark = mark_of(st);
 	list_add(&c->list, &client.busy);
 	pthread_mutex_unlock(&client.lock);
 	*out = c;
 	return 0;
 }
 
-static bool is_for(const struct door_conn *c, const struct stat *st)
+/* A connection nobody uses, by mark, or where that is 0 by the file. */
+static struct door_conn *take_idle(off_t mark, const struct stat *st)
 {
-	return c->ino == st->st_ino && c->dev == st->st_dev &&
-	       c->stamp.tv_nsec == st->st_mtim.tv_nsec && c->stamp.tv_sec == st->st_mtim.tv_sec;
+	struct door_conn *c, *found = NULL;
+
+	pthread_mutex_lock(&client.lock);
+	list_for_each(c, &client.idle, list)
+		if (mark ? c->mark == mark : is_for(c, st)) {
+			found = c;
+			break;
+		}
+	if (found) {
+		list_del(&found->list);
+		list_add(&found->list, &client.busy);
+		client.nr_idle--;
+	}
+	pthread_mutex_unlock(&client.lock);
+	return found;
+}
+
+/* Another process may have the descriptor too, and marks of its own: then it is not worth the call.
+ */
+static void mark(int fd, struct door_conn *c)
+{
+	if (c->mark && (c->unmarked++ < MARK_TRIES || !(c->unmarked % MARK_AGAIN)))
+		lseek(fd, c->mark, SEEK_SET);
 }
 
 /**
@@ -219,27 +159,28 @@ static bool is_for(const struct door_conn *c, const struct stat *st)
  */
 int door_conn_get(int fd, struct door_conn **out)
 {
-	struct door_conn *c, *found = NULL;
+	const off_t at = lseek(fd, 0, SEEK_CUR);
+	struct door_conn *c = at > 0 ? take_idle(at, NULL) : NULL;
 	struct stat st;
-	int ret = file_of(fd, &st);
+	int ret;
 
+	if (at < 0)
+		return -EBADF;
+	if (c) {
+		c->unmarked = 0;
+		*out = c;
+		return 0;
+	}
+	ret = door_file(fd, &st);
 	if (ret)
 		return ret;
-	pthread_mutex_lock(&client.lock);
-	list_for_each(c, &client.idle, list)
-		if (is_for(c, &st)) {
-			found = c;
-			break;
-		}
-	if (found) {
-		list_del(&found->list);
-		list_add(&found->list, &client.busy);
-		client.nr_idle--;
-	}
-	pthread_mutex_unlock(&client.lock);
-	if (!found)
-		return open_conn(fd, &st, out);
-	*out = found;
+	c = take_idle(0, &st);
+	if (!c)
+		ret = open_conn(fd, &st, &c);
+	if (ret)
+		return ret;
+	mark(fd, c);
+	*out = c;
 	return 0;
 }
 

@@ -259,12 +259,21 @@ int door_desc_send(int sock, const door_desc_t *desc, unsigned int n, int flags)
 int door_desc_recv(int sock, int *fds, unsigned int max, unsigned int *n);
 void door_desc_fill(door_desc_t *desc, const int *fds, unsigned int n);
 
+/* door_ask.c */
+int door_connect(const struct stat *st, int *out);
+int door_greet(int sock, int fd, const struct door_hello *h, int memfd, struct door_welcome *w,
+	       int *out, int limit);
+int door_file(int fd, struct stat *st);
+int door_ask(int fd, const struct door_hello *h, struct door_welcome *w, int *out, int limit);
+
 /* door_conn.c */
 struct door_conn {
 	struct list_head list; /* idle or busy */
 	dev_t dev;
 	ino_t ino;
 	struct timespec stamp; /* a restore may give the numbers to another ticket */
+	off_t mark; /* position of the descriptors that were seen to be that file; or 0 */
+	unsigned int unmarked; /* calls in a row by descriptors that were not */
 	int sock;
 	int memfd;
 	char *map;
@@ -280,7 +289,6 @@ int door_conn_get(int fd, struct door_conn **out);
 void door_conn_put(struct door_conn *c);
 void door_conn_drop(struct door_conn *c);
 int door_conn_fit(struct door_conn *c, size_t data);
-int door_ask(int fd, const struct door_hello *h, struct door_welcome *w, int *out, int limit);
 void door_conn_fork_prepare(void);
 void door_conn_fork_parent(void);
 void door_conn_fork_child(void);

@@ -273,7 +273,73 @@ static void row29(void)
 	in_child(changes_ids, &fd);
 }
 
+/* Says which door it is. */
+static void which(void *cookie, char *args, size_t size, door_desc_t *desc, unsigned int n)
+{
+	long number = (long)cookie;
+
+	(void)args;
+	(void)size;
+	(void)desc;
+	(void)n;
+	door_return((char *)&number, sizeof(number), NULL, 0);
+}
+
+static bool leads_to(int fd, long number)
+{
+	long out = 0;
+
+	for (int i = 0; i < 20; i++)
+		if (call_long(fd, 0, &out) < 0 || out != number)
+			return false;
+	return true;
+}
+
+/* It knows nothing of positions that the parent's descriptors have. */
+static void in_other_process(void *arg)
+{
+	int fd = *(int *)arg, plain = memfd_create("plain", MFD_CLOEXEC);
+	long out;
+
+	EXPECT(lseek(plain, lseek(fd, 0, SEEK_CUR), SEEK_SET) >= 0);
+	EXPECT_ERR(call_long(plain, 0, &out), EBADF);
+	EXPECT(leads_to(fd, 1) && leads_to(fd, 1));
+}
+
+static void row18_numbers(void)
+{
+	int a = door_create(which, (void *)1, 0), b = door_create(which, (void *)2, 0), more, path;
+	char name[64];
+	long out;
+	pid_t pid;
+
+	EXPECT(a >= 0 && b >= 0 && leads_to(a, 1) && leads_to(b, 2));
+	more = dup(a);
+	EXPECT(more >= 0 && leads_to(more, 1));
+	/* Wherever its position is. */
+	EXPECT(lseek(a, 0, SEEK_SET) == 0 && leads_to(a, 1));
+	EXPECT(lseek(a, 77, SEEK_SET) == 77 && leads_to(more, 1));
+	EXPECT(lseek(a, lseek(b, 0, SEEK_CUR) + 1, SEEK_SET) > 0 && leads_to(a, 1));
+	/* Another process that has the same open file. */
+	pid = child(in_other_process, &more);
+	EXPECT(leads_to(a, 1) && end_of(pid) == 0 && leads_to(more, 1));
+	/* The number becomes that of another door, of something else, of nothing. */
+	EXPECT(dup2(b, a) == a && leads_to(a, 2) && leads_to(more, 1));
+	EXPECT(dup2(more, b) == b && leads_to(b, 1) && leads_to(a, 2));
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", b);
+	path = open(name, O_PATH);
+	EXPECT(path >= 0 && dup2(path, b) == b);
+	EXPECT_ERR(call_long(b, 0, &out), EBADF);
+	EXPECT(dup2(open(new_file("plain"), O_RDWR), b) == b);
+	EXPECT_ERR(call_long(b, 0, &out), EBADF);
+	close(b);
+	EXPECT_ERR(call_long(b, 0, &out), EBADF);
+	EXPECT(door_revoke(a) == 0);
+	EXPECT_ERR(call_long(a, 0, &out), EBADF);
+}
+
 static const struct door_row rows[] = {
+	{ "row 18: what the number of a descriptor stands for", row18_numbers, false },
 	{ "row 26: a door, sockets, a memfd, one file twice", row26_kinds, false },
 	{ "row 26: a door as a result", row26_door, false },
 	{ "row 26: 0 to 1025 descriptors", row26_counts, false },
