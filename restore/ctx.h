@@ -49,7 +49,8 @@ struct restore_shared {
 	atomic_bool own_table; /* connections are held back by a table that we have made */
 	atomic_bool thawed;    /* connections are out of repair mode, and still held back */
 	atomic_bool committed; /* the tree runs: nobody may undo the restore any more */
-	atomic_uchar *stage;   /* enum fle_stage by fle.index */
+	atomic_size_t next_conn, conns_free; /* connections: the next to be let go; how many are */
+	atomic_uchar *stage;                 /* enum fle_stage by fle.index */
 	size_t nr_locks;
 	atomic_uchar *locked; /* by number in pstree.locks: the task has taken it */
 };
@@ -104,7 +105,7 @@ struct restore_ctx {
 	bool has_cpus;
 	cpu_set_t own_cpus; /* this program may run on */
 	pid_t guardian;
-	int ask; /* an event by which the guardian is asked to take the connections; or -1 */
+	int ask; /* an event: the guardian is to do its part with connections; or -1 */
 	unsigned long long since; /* nothing that we have made is older: ticks since boot */
 	uint64_t deadline_ns;     /* CLOCK_MONOTONIC; for waiting, not for moving pages */
 };

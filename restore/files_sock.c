@@ -1,7 +1,7 @@
 /*
  * files_sock - the options that all sockets have in common. An option is set
  * only where it differs, so that what needs a capability needs it only when
- * it was used.
+ * it was used; most are not even asked for, since a new socket has none of them.
  */
 #include "restore/files_sock.h"
 
@@ -124,8 +124,19 @@ static int set_extra(struct file_desc *d, int fd, const SkOptsEntry *o)
 	return 0;
 }
 
+static int set_flag(struct file_desc *d, int fd, int name, uint32_t val, const char *what)
+{
+	if (val && setsockopt(fd, SOL_SOCKET, name, &val, sizeof(val)) < 0)
+		return file_fail(d, errno, "%s to %u", what, val);
+	return 0;
+}
+
+/* Of some kinds of socket, or by other options, what these are is known only when asked. */
 #define OPT(field, name)                                                              \
 	if (o->has_##field && sock_set(d, fd, SOL_SOCKET, name, o->field, #name) < 0) \
+	return -1
+#define FLAG(field, name)                                                 \
+	if (o->has_##field && set_flag(d, fd, name, o->field, #name) < 0) \
 	return -1
 
 static int set_flags(struct file_desc *d, int fd, const SkOptsEntry *o)
@@ -133,17 +144,18 @@ static int set_flags(struct file_desc *d, int fd, const SkOptsEntry *o)
 	struct linger linger = { 1, (int)o->so_linger };
 
 	OPT(so_priority, SO_PRIORITY);
-	OPT(so_rcvlowat, SO_RCVLOWAT);
-	OPT(so_mark, SO_MARK);
+	if (o->has_so_rcvlowat && o->so_rcvlowat != 1)
+		FLAG(so_rcvlowat, SO_RCVLOWAT);
+	FLAG(so_mark, SO_MARK);
 	OPT(so_passcred, SO_PASSCRED);
 	OPT(so_passsec, SO_PASSSEC);
-	OPT(so_dontroute, SO_DONTROUTE);
-	OPT(so_no_check, SO_NO_CHECK);
-	OPT(so_broadcast, SO_BROADCAST);
-	OPT(so_keepalive, SO_KEEPALIVE);
-	OPT(so_oobinline, SO_OOBINLINE);
-	OPT(reuseaddr, SO_REUSEADDR);
-	OPT(so_reuseport, SO_REUSEPORT);
+	FLAG(so_dontroute, SO_DONTROUTE);
+	FLAG(so_no_check, SO_NO_CHECK);
+	FLAG(so_broadcast, SO_BROADCAST);
+	FLAG(so_keepalive, SO_KEEPALIVE);
+	FLAG(so_oobinline, SO_OOBINLINE);
+	FLAG(reuseaddr, SO_REUSEADDR);
+	FLAG(so_reuseport, SO_REUSEPORT);
 	if (o->has_so_linger && setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) < 0)
 		return file_fail(d, errno, "SO_LINGER");
 	return 0;

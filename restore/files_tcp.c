@@ -289,6 +289,8 @@ static int finish(struct file_desc *d, int fd, const struct tcp_stream *s)
 	if (tcp_repair_select(fd, TCP_QUEUE_NONE) < 0)
 		return file_fail(d, errno, "TCP_REPAIR_QUEUE");
 	switch (state) {
+	case TCP_ESTABLISHED:
+		return 0;
 	case TCP_CLOSING:
 		return say_fin(d, fd, st, TCP_CLOSING);
 	case TCP_FIN_WAIT2:

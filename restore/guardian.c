@@ -66,6 +66,7 @@ static void guardian_main(struct restore_ctx *ctx, int tool_fd)
 {
 	struct pollfd p[2] = { { .fd = 0, .events = POLLIN }, { .fd = 1, .events = POLLIN } };
 	int ask = ctx->ask < 0 ? -1 : fcntl(ctx->ask, F_DUPFD, 2);
+	uint64_t asked;
 	sigset_t all;
 
 	sigfillset(&all);
@@ -80,10 +81,8 @@ static void guardian_main(struct restore_ctx *ctx, int tool_fd)
 	while (!p[0].revents) {
 		if (poll(p, 2, -1) < 0)
 			continue;
-		if (p[1].revents) {
-			p[1].fd = -1;
-			network_take(ctx);
-		}
+		if (p[1].revents && read_all(1, &asked, sizeof(asked)) == 0)
+			network_asked(ctx);
 	}
 	if (atomic_load(&ctx->shared->committed)) {
 		network_rescue(ctx);

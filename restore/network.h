@@ -8,7 +8,7 @@ int network_plan(struct restore_ctx *ctx);
 int network_lock(struct restore_ctx *ctx);
 bool network_needed(const struct restore_ctx *ctx);
 int network_hold(struct restore_ctx *ctx);
-void network_take(struct restore_ctx *ctx);
+void network_asked(struct restore_ctx *ctx);
 void network_unlock(struct restore_ctx *ctx);
 int network_settle(struct restore_ctx *ctx);
 void network_thaw(struct restore_ctx *ctx);

@@ -126,15 +126,34 @@ static int check_whole(struct checking *c, const struct piece *p, int fd, void *
 	return ret;
 }
 
+/* Open a file, which has the bytes that it should have. */
+static bool open_listed(struct checking *c, const ManifestEntry *e, int *fd)
+{
+	uint64_t size;
+	int ret = image_open_file(c->d, e->name, fd, &size);
+
+	if (ret == -ELOOP || ret == -EINVAL)
+		bad(c, e, -EINVAL, 0, "not a regular file");
+	else if (ret)
+		bad(c, e, ret, 0, ret == -ENOENT ? "missing" : "cannot be opened");
+	else if (size != e->size)
+		bad(c, e, size < e->size ? ENODATA : EFBIG, size < e->size ? size : e->size,
+		    !size            ? "emptied"
+		    : size < e->size ? "truncated"
+				     : "longer than dumped");
+	return !ret && size == e->size;
+}
+
 static void check_piece(struct checking *c, const struct piece *p, void *buf)
 {
 	const ManifestEntry *e = p->e;
 	cleanup_close int fd = -1;
-	uint64_t size, hash;
-	int ret = image_open_file(c->d, e->name, &fd, &size);
+	uint64_t hash;
+	int ret;
 
-	if (!ret && !p->n)
-		ret = check_whole(c, p, fd, buf);
+	if (!open_listed(c, e, &fd))
+		return;
+	ret = p->n ? 0 : check_whole(c, p, fd, buf);
 	for (size_t i = p->first; !ret && i < p->first + p->n; i++) {
 		ret = image_hash_file(fd, e->runs[i]->offset, e->runs[i]->len, buf, &hash);
 		if (!ret && hash != e->runs[i]->xxh3)
@@ -178,29 +197,16 @@ static void check_pieces(struct checking *c)
 		pthread_join(threads[--n], NULL);
 }
 
-/* The entry itself, and the length of its file; then its pieces. */
+/* The entry itself; where its file is several pieces, whether they can be there; then they. */
 static void plan_entry(struct checking *c, struct arena *a, size_t i)
 {
 	const ManifestEntry *e = c->d->listed[i];
-	uint64_t size, off = 0, in_piece = 0;
-	struct stat st;
+	const uint64_t size = e->size;
+	uint64_t off = 0, in_piece = 0;
+	cleanup_close int fd = -1;
 
-	if (fstatat(c->d->fd, e->name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-		bad(c, e, -errno, 0, errno == ENOENT ? "missing" : "cannot be looked at");
+	if (e->n_runs && !open_listed(c, e, &fd))
 		return;
-	}
-	size = (uint64_t)st.st_size;
-	if (!S_ISREG(st.st_mode)) {
-		bad(c, e, -EINVAL, 0, "not a regular file");
-		return;
-	}
-	if (size != e->size) {
-		bad(c, e, size < e->size ? ENODATA : EFBIG, size < e->size ? size : e->size,
-		    !size            ? "emptied"
-		    : size < e->size ? "truncated"
-				     : "longer than dumped");
-		return;
-	}
 	for (size_t k = 0; k < e->n_runs; off += e->runs[k]->len, k++) {
 		const ManifestRun *run = e->runs[k];
 		struct piece *p;
