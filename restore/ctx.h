@@ -44,8 +44,9 @@ struct restore_shared {
 	atomic_uint files;   /* futex of the file engine: see engine_wait.c */
 	atomic_uint waiting; /* tasks asleep in the engine */
 	size_t nr_tasks, nr_fles, nr_fds;
-	atomic_uint *phase; /* enum restore_phase by restore_task.index */
-	atomic_bool held;   /* the guardian has every connection, and they are out of repair mode */
+	unsigned long long *born; /* by restore_task.index: ticks since boot when it said so */
+	atomic_uint *phase;       /* enum restore_phase by restore_task.index */
+	atomic_bool held; /* the guardian has every connection, and they are out of repair mode */
 	atomic_bool own_table; /* connections are held back by a table that we have made */
 	atomic_bool thawed;    /* connections are out of repair mode, and still held back */
 	atomic_bool committed; /* the tree runs: nobody may undo the restore any more */
@@ -60,6 +61,7 @@ struct restore_task {
 	struct pstree_item *item;
 	size_t index;
 	enum birth birth;
+	bool ended;                  /* has been killed, by whoever looks at this */
 	struct pstree_item *midwife; /* who forks it; its parent unless BIRTH_ADOPT */
 	bool subreaper;              /* takes over adopted children meanwhile */
 	unsigned long area; /* where remote code is mapped in this task, free in the image too */
@@ -140,7 +142,7 @@ int restore_plan(struct restore_ctx *ctx);
 int restore_guardian_start(struct restore_ctx *ctx);
 void restore_guardian_end(const struct restore_ctx *ctx);
 void restore_guardian_stop(struct restore_ctx *ctx);
-void restore_end_task(const struct restore_ctx *ctx, const struct pstree_item *it);
+void restore_end_tasks(struct restore_ctx *ctx);
 /* shared.c: phases, events and failure between the tasks. */
 int restore_shared_new(struct restore_ctx *ctx);
 void restore_shared_free(struct restore_ctx *ctx);

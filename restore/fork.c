@@ -262,21 +262,6 @@ static void reap(pid_t tid, bool leader, uint64_t until)
 	}
 }
 
-/* Births that have been announced take place or not: no pid is in doubt any more. */
-static void await_births(struct restore_ctx *ctx)
-{
-	for (int n = 0; n < 200; n++) {
-		struct pstree_item *it;
-		bool making = false;
-
-		list_for_each(it, &ctx->tree->items, list)
-			making |= restore_get_phase(ctx, it) == RST_MAKING;
-		if (!making)
-			return;
-		usleep(1000);
-	}
-}
-
 /**
  * restore_kill - end every task of a restore that failed, and reap what is ours
  * @ctx: the run
@@ -286,11 +271,8 @@ void restore_kill(struct restore_ctx *ctx)
 	uint64_t until = restore_now() + REAP_NS;
 	struct pstree_item *it;
 
-	restore_abort(ctx);
-	await_births(ctx);
 	/* Orphans come to us: restore_tree() has made the tool a subreaper. */
-	list_for_each(it, &ctx->tree->items, list)
-		restore_end_task(ctx, it);
+	restore_end_tasks(ctx);
 	list_for_each(it, &ctx->tree->items, list) {
 		enum restore_phase phase = restore_get_phase(ctx, it);
 

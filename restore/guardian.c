@@ -42,24 +42,86 @@ static unsigned long long start_time(pid_t pid)
 	return p ? strtoull(p, NULL, 10) : 0;
 }
 
-/**
- * restore_end_task - kill a task that was born, and nobody else
- * @ctx: the run
- * @it: the task, in whatever phase
- *
- * A pid that was never ours, is not ours any more, or is in use since before
- * this restore is left alone.
+/*
+ * The process that was born as @it, or -1: a pid that was never ours, or that has somebody else
+ * who is older or younger.
  */
-void restore_end_task(const struct restore_ctx *ctx, const struct pstree_item *it)
+static int pidfd_of_birth(const struct restore_ctx *ctx, const struct pstree_item *it)
 {
 	enum restore_phase phase = restore_get_phase(ctx, it);
+	unsigned long long start, born = ctx->shared->born[it->restore->index];
 	cleanup_close int fd = -1;
 
 	if (phase < RST_BORN || phase == RST_REAPED)
-		return;
+		return -1;
 	fd = pidfd_open(it->pid, 0);
-	if (fd >= 0 && start_time(it->pid) >= ctx->since)
-		pidfd_send_signal(fd, SIGKILL, NULL, 0);
+	start = fd < 0 ? 0 : start_time(it->pid);
+	/* What was read is of the process of the descriptor if that is still there. */
+	if (fd < 0 || start < ctx->since || start > born || pidfd_send_signal(fd, 0, NULL, 0) < 0)
+		return -1;
+	return take_fd(&fd);
+}
+
+/* Once each: whoever has the pid afterwards is not ours. */
+static void end_task(const struct restore_ctx *ctx, const struct pstree_item *it)
+{
+	cleanup_close int fd = it->restore->ended ? -1 : pidfd_of_birth(ctx, it);
+
+	if (fd >= 0 && pidfd_send_signal(fd, SIGKILL, NULL, 0) == 0)
+		it->restore->ended = true;
+}
+
+/* Births that have been announced take place or not: no pid is in doubt any more. */
+static void await_births(const struct restore_ctx *ctx)
+{
+	for (int n = 0; n < 200; n++) {
+		struct pstree_item *it;
+		bool making = false;
+
+		list_for_each(it, &ctx->tree->items, list)
+			making |= restore_get_phase(ctx, it) == RST_MAKING;
+		if (!making)
+			return;
+		usleep(1000);
+	}
+}
+
+/**
+ * restore_end_tasks - kill every task that was born, and nobody else
+ * @ctx: the run
+ *
+ * A pid that was never ours, is not ours any more, or is in use since before
+ * this restore is left alone. Nobody is born afterwards.
+ */
+void restore_end_tasks(struct restore_ctx *ctx)
+{
+	struct pstree_item *it;
+
+	/* Tasks on their way into life look at this first, so nobody is missed in the end. */
+	restore_abort(ctx);
+	list_for_each(it, &ctx->tree->items, list)
+		end_task(ctx, it);
+	await_births(ctx);
+	list_for_each(it, &ctx->tree->items, list)
+		end_task(ctx, it);
+}
+
+/* They are dead, and what they had open is closed; or they take longer than 0.5 s. */
+static void await_deaths(const struct restore_ctx *ctx)
+{
+	for (int n = 0; n < 500; n++) {
+		const struct pstree_item *it;
+		bool alive = false;
+
+		list_for_each(it, &ctx->tree->items, list) {
+			cleanup_close int fd = pidfd_of_birth(ctx, it);
+			struct pollfd p = { .fd = fd, .events = POLLIN };
+
+			alive |= fd >= 0 && poll(&p, 1, 1) == 0;
+		}
+		if (!alive)
+			return;
+	}
 }
 
 static void guardian_main(struct restore_ctx *ctx, int tool_fd)
@@ -90,15 +152,8 @@ static void guardian_main(struct restore_ctx *ctx, int tool_fd)
 	}
 	if (atomic_load(&ctx->shared->thawed))
 		network_freeze(ctx);
-	/* Tasks on their way into life look at this first, so nobody is missed in the end. */
-	restore_abort(ctx);
-	for (int i = 0; i < 50; i++) {
-		struct pstree_item *it;
-
-		list_for_each(it, &ctx->tree->items, list)
-			restore_end_task(ctx, it);
-		usleep(10000);
-	}
+	restore_end_tasks(ctx);
+	await_deaths(ctx);
 	network_rescue(ctx);
 	sysv_undo(ctx);
 	doors_undo(ctx);

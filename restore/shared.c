@@ -20,8 +20,8 @@
 
 static size_t shared_size(const struct restore_shared *s)
 {
-	return sizeof(*s) + s->nr_tasks * sizeof(atomic_uint) + s->nr_fds * sizeof(int) +
-	       s->nr_fles + s->nr_locks;
+	return sizeof(*s) + s->nr_tasks * (sizeof(*s->born) + sizeof(atomic_uint)) +
+	       s->nr_fds * sizeof(int) + s->nr_fles + s->nr_locks;
 }
 
 /**
@@ -50,7 +50,8 @@ int restore_shared_new(struct restore_ctx *ctx)
 	s->nr_fles = size.nr_fles;
 	s->nr_fds = size.nr_fds;
 	s->nr_locks = size.nr_locks;
-	s->phase = (atomic_uint *)(s + 1);
+	s->born = (unsigned long long *)(s + 1);
+	s->phase = (atomic_uint *)(s->born + s->nr_tasks);
 	fds = (int *)(s->phase + s->nr_tasks);
 	s->stage = (atomic_uchar *)(fds + s->nr_fds);
 	s->locked = s->stage + s->nr_fles;
@@ -85,14 +86,27 @@ static void event_post(struct restore_ctx *ctx, uint32_t files)
 		syscall(SYS_futex, &s->files, FUTEX_WAKE_BITSET, INT_MAX, NULL, NULL, files);
 }
 
+/* As /proc/PID/stat has the start time. */
+static unsigned long long ticks_now(void)
+{
+	struct timespec t;
+	unsigned long long hz = (unsigned long long)sysconf(_SC_CLK_TCK);
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (unsigned long long)t.tv_sec * hz +
+	       (unsigned long long)t.tv_nsec / (1000000000ull / hz);
+}
+
 /**
  * restore_set_phase - say how far a task is, and wake whoever waits for it
  * @ctx: the run
- * @it: the task
+ * @it: the task; RST_BORN it says itself
  * @p: its phase; never goes back, but from RST_MAKING to RST_NONE
  */
 void restore_set_phase(struct restore_ctx *ctx, const struct pstree_item *it, enum restore_phase p)
 {
+	if (p == RST_BORN)
+		ctx->shared->born[it->restore->index] = ticks_now();
 	atomic_store(&ctx->shared->phase[it->restore->index], p);
 	event_post(ctx, WAKE_STAGES);
 }
