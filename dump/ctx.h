@@ -88,6 +88,8 @@ struct dump_ctx {
 	struct dump_files *files;        /* dump/files.c's own */
 	struct dump_task **file_threads; /* dump/files_thread.c's own */
 	size_t nr_file_threads;
+	int *kept; /* copies of sockets: dump/files_kept.c */
+	size_t nr_kept, kept_room;
 	struct dump_shmem *shmems;
 	long cpus;                           /* online; 0: not asked yet */
 	SeccompEntry *seccomp;               /* the filters of all tasks, or NULL */

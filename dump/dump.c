@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "dump/files.h"
 #include "dump/files_tcp.h"
 #include "dump/guardian.h"
 #include "dump/tasks.h"
@@ -78,6 +79,7 @@ static void undo_files(struct dump_ctx *ctx)
 	struct shmem *s;
 
 	dump_files_finish(ctx);
+	files_kept_close(ctx);
 	if (!ctx->committed)
 		dump_links_undo(ctx);
 	list_for_each(s, &ctx->tree->shmems, list) {

@@ -22,7 +22,6 @@
 #include "base/fd.h"
 #include "kernel/kcmp.h"
 #include "kernel/dgramdiag.h"
-#include "kernel/locks.h"
 #include "kernel/sockdiag.h"
 
 /* Most of what a child has it got from its parent, under the same number: one kcmp(2) tells. */
@@ -46,9 +45,12 @@ static struct file_desc *describe(struct dump_ctx *ctx, struct file_fetch *f)
 
 	if (!file_info_get(ctx, &fi, file_fetch_next(f, &fi)))
 		k = file_known(ctx, &fi, &found);
-	if (k && !found)
+	if (k && !found) {
 		k->d = file_probe(ctx, &fi);
-	file_info_put(&fi);
+		files_kept_put(ctx, &fi);
+	} else {
+		file_info_put(&fi);
+	}
 	return k ? k->d : NULL;
 }
 
@@ -105,8 +107,15 @@ static int new_table(struct dump_ctx *ctx, struct pstree_item *it)
 static int dump_table(struct dump_ctx *ctx, struct pstree_item *it)
 {
 	struct fd_list l = { 0 };
-	int ret = file_list_get(ctx, it, &l);
+	struct stat st;
+	int ret;
 
+	/* The directory's size is the number of descriptors, since 6.2. */
+	if (fstatat(it->dump->proc_fd, "fd", &st, 0) == 0 && st.st_size >= FILES_MANY) {
+		files_kept_room(ctx, (size_t)st.st_size);
+		files_locked_ahead(ctx);
+	}
+	ret = file_list_get(ctx, it, &l);
 	if (!ret)
 		ret = dump_list(ctx, it, &l);
 	file_list_free(&l);
@@ -212,54 +221,6 @@ static int thread_tables(struct dump_ctx *ctx, struct table_order *o, struct pst
 	return bad;
 }
 
-/* The inodes that have a lock of any kind, whoever holds it. Returns false if some may be missing.
- */
-static bool read_locks(struct dump_ctx *ctx)
-{
-	struct lock_line *list = NULL;
-	struct proc_text t = { 0 };
-	size_t n = 0;
-	int ret = lock_list(&t, &list, &n);
-
-	for (size_t i = 0; i < n; i++)
-		idmap_put(&ctx->files->locked, list[i].ino, ctx);
-	free(list);
-	proc_text_free(&t);
-	return ret == 0;
-}
-
-/* So many looks into fdinfo cost less than /proc/locks, which waits for an RCU grace period. */
-#define LOCK_LOOKS 300
-
-#define PID_INIT_INO 0xeffffffcu /* of the first pid namespace, since Linux 3.8 */
-
-static bool has_name(const struct dump_files *f, const struct stat *st)
-{
-	return st->st_mode & S_IFMT && !S_ISSOCK(st->st_mode) && st->st_dev != f->pipe_dev;
-}
-
-/**
- * file_may_be_locked - is it worth looking for locks in a file's fdinfo?
- * @ctx: the dump
- * @st: the file
- *
- * Return: false if no lock exists on an inode of that number.
- */
-bool file_may_be_locked(struct dump_ctx *ctx, const struct stat *st)
-{
-	struct dump_files *f = ctx->files;
-
-	/*
-	 * Elsewhere than in the first pid namespace the locks of takers that are gone are missing,
-	 * as flock(1) is for a shell that has it lock a file or a terminal.
-	 */
-	if (ctx->own_ns[0] != PID_INIT_INO && has_name(f, st))
-		return true;
-	if (++f->lock_looks == LOCK_LOOKS)
-		f->locked_known = read_locks(ctx);
-	return !f->locked_known || idmap_get(&f->locked, st->st_ino);
-}
-
 static int files_init(struct dump_ctx *ctx)
 {
 	cleanup_close int mem = memfd_create("probe", MFD_CLOEXEC);
@@ -346,6 +307,8 @@ int dump_files_finish(struct dump_ctx *ctx)
 	}
 	bad = outside_end(ctx) ?: bad;
 	files_landed(ctx);
+	files_locked_end(ctx);
+	files_kept_limit(ctx);
 	for (int k = 0; k < IMAGE_KINDS; k++) {
 		ret = f->side[k] ? image_finish(&f->side[k]) : 0;
 		bad = bad ? bad : ret;

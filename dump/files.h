@@ -4,8 +4,10 @@
 #ifndef CL_DUMP_FILES_H
 #define CL_DUMP_FILES_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include "base/pathdir.h"
 #include "dump/ctx.h"
@@ -34,6 +36,9 @@ struct dump_files {
 	struct idmap seen[FILE_KINDS]; /* what a type remembers by inode or the like */
 	struct idmap locked;           /* inodes that /proc/locks names */
 	bool locked_known;             /* all of them */
+	pthread_t locks_reader;        /* if locks_ahead: it fills that map */
+	bool locks_ahead;
+	rlim_t nofile;        /* the soft limit of this program, if it was raised */
 	struct idmap outside; /* descriptors outside of the tree, by inode: locks_outside.c */
 	struct idmap outside_pids;
 	struct found_locks *locks; /* dump/locks.c's own */
@@ -71,7 +76,6 @@ int file_side_put(struct dump_ctx *ctx, enum image_kind k, const ProtobufCMessag
 		  const void *raw, size_t len);
 struct file_desc *file_desc_make(struct dump_ctx *ctx, enum file_kind kind,
 				 const struct fd_info *fi);
-bool file_may_be_locked(struct dump_ctx *ctx, const struct stat *st);
 struct file_desc *file_probe(struct dump_ctx *ctx, struct fd_info *fi);
 
 /* outside.c */
@@ -113,6 +117,16 @@ struct file_fetch;
 struct file_fetch *file_fetch_start(struct pstree_item *it, const int *fds, size_t n);
 int file_fetch_next(struct file_fetch *f, struct fd_info *fi);
 void file_fetch_end(struct file_fetch *f);
+
+/* files_locked.c, files_kept.c */
+#define FILES_MANY 300 /* a large table */
+void files_locked_ahead(struct dump_ctx *ctx);
+void files_locked_end(struct dump_ctx *ctx);
+bool file_may_be_locked(struct dump_ctx *ctx, const struct stat *st);
+void files_kept_room(struct dump_ctx *ctx, size_t n);
+void files_kept_put(struct dump_ctx *ctx, struct fd_info *fi);
+void files_kept_limit(struct dump_ctx *ctx);
+void files_kept_close(struct dump_ctx *ctx);
 
 /* files_known.c */
 struct known_file *file_known(struct dump_ctx *ctx, const struct fd_info *fi, bool *found);

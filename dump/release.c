@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "dump/files.h"
 #include "dump/guardian.h"
 #include "kernel/backoff.h"
 #include "kernel/ptrace.h"
@@ -174,6 +175,7 @@ int dump_kill(struct dump_ctx *ctx)
 		dump_guardian_release(ctx);
 	list_for_each(it, &ctx->tree->items, list)
 		task_reap(it->dump, until_ns);
+	files_kept_close(ctx);
 	ctx->thaw_ns = backoff_now();
 	if (!ret)
 		wait_gone(ctx, until_ns);
