@@ -80,6 +80,7 @@ struct restore_task {
 	int service_fd_base; /* first number above all of the task's own descriptors */
 };
 
+struct batch;
 struct cow_range;
 struct early_thread;
 struct restore_net;
@@ -136,6 +137,7 @@ static inline unsigned restore_left_ms(const struct restore_ctx *ctx)
 int restore_check(struct restore_ctx *ctx);
 /* vdso.c: the kernel's own code is the one that the tasks know. */
 int vdso_check(struct restore_ctx *ctx);
+void vdso_map(struct batch *b, const struct pstree_item *it);
 /* plan.c: helpers, births, places of the remote code. */
 int restore_plan(struct restore_ctx *ctx);
 /* guardian.c: kills what was born if the tool dies before the commit. */

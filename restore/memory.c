@@ -4,7 +4,6 @@
  */
 #include "restore/ctx.h"
 
-#include <asm/prctl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
@@ -23,10 +22,6 @@
 #include "restore/cow.h"
 #include "restore/fill.h"
 #include "restore/sysv.h"
-
-#ifndef ARCH_MAP_VDSO_64
-#define ARCH_MAP_VDSO_64 0x2003
-#endif
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
@@ -105,20 +100,6 @@ static void add_vma(struct batch *b, const struct pstree_item *it, size_t i, boo
 	add_advice(b, e);
 }
 
-/* Where the kernel's own pages begin; vvar stands before the vdso. */
-static void add_vdso(struct batch *b, const struct pstree_item *it)
-{
-	for (size_t i = 0; i < it->nr_vmas; i++) {
-		const VmaEntry *e = it->vmas[i].e;
-
-		if (!(e->status & (VMA_AREA_VDSO | VMA_AREA_VVAR)))
-			continue;
-		batch_add(b, "map the vdso", SYS_arch_prctl, ARCH_MAP_VDSO_64, e->start, 0, 0, 0,
-			  0);
-		return;
-	}
-}
-
 static int add_mm_map(struct restore_ctx *ctx, struct batch *b, const struct pstree_item *it)
 {
 	const MmEntry *mm = it->mm;
@@ -192,7 +173,7 @@ static int map_task(struct restore_ctx *ctx, struct pstree_item *it)
 
 	remote_reset(it->restore->remote);
 	add_leave_own(&b, it);
-	add_vdso(&b, it);
+	vdso_map(&b, it);
 	/* What reaches beyond its mapping is unmapped before others come there. */
 	for (size_t i = 0; i < it->nr_vmas; i++)
 		if (it->vmas[i].e->status & VMA_AREA_SYSVIPC)

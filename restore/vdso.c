@@ -1,17 +1,32 @@
 /*
  * vdso - the code that the kernel maps into every process. The restored task
  * gets this kernel's, at the place of the dumped one; a program may have
- * pointers into it, so the two must be the same, byte by byte.
+ * pointers into it, so the two must be the same, byte by byte. One that has
+ * unmapped it, as valgrind does, gets none.
  */
 #include "restore/ctx.h"
 
+#include <asm/prctl.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "image/image.h"
+#include "restore/batch.h"
+
+#ifndef ARCH_MAP_VDSO_64
+#define ARCH_MAP_VDSO_64 0x2003
+#endif
+
+/* What the kernel maps in one go: data, "[vvar...]", and behind it the code. */
+struct layout {
+	uint64_t start, code, end;
+};
 
 static const VmaEntry *vdso_vma(const struct pstree_item *it)
 {
@@ -78,4 +93,51 @@ int vdso_check(struct restore_ctx *ctx)
 			return ret;
 	}
 	return 0;
+}
+
+static bool own_layout(struct layout *l)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	uint64_t start, end;
+	char line[256];
+
+	*l = (struct layout){ 0 };
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64, &start, &end) != 2)
+			continue;
+		if (!l->start && strstr(line, " [vvar"))
+			l->start = start;
+		if (strstr(line, " [vdso]\n"))
+			l->code = start, l->end = end;
+	}
+	if (f)
+		fclose(f);
+	return l->start && l->start < l->code;
+}
+
+/**
+ * vdso_map - map what the kernel maps into every process
+ * @b: gets the calls; nothing else is mapped there yet
+ * @it: the task
+ */
+void vdso_map(struct batch *b, const struct pstree_item *it)
+{
+	const VmaEntry *code = vdso_vma(it), *data = NULL;
+	struct layout own = { 0 };
+	uint64_t at;
+
+	for (size_t i = 0; i < it->nr_vmas && !data; i++)
+		if (it->vmas[i].e->status & VMA_AREA_VVAR)
+			data = it->vmas[i].e;
+	if (!code && !data)
+		return;
+	if ((!code || !data) && !own_layout(&own))
+		own = (struct layout){ 0 };
+	at = data ? data->start : code->start - (own.code - own.start);
+	batch_add(b, "map the vdso", SYS_arch_prctl, ARCH_MAP_VDSO_64, at, 0, 0, 0, 0);
+	if (!code && own.end)
+		batch_add(b, "unmap the vdso", SYS_munmap, at + (own.code - own.start),
+			  own.end - own.code, 0, 0, 0, 0);
+	if (!data && own.end)
+		batch_add(b, "unmap its data", SYS_munmap, at, own.code - own.start, 0, 0, 0, 0);
 }
