@@ -9,6 +9,7 @@
 #include "restore/files_unix.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -120,6 +121,20 @@ static int open_alone(struct file_desc *d, int *new_fd)
 	return 1;
 }
 
+/*
+ * Somebody was connected to it who is gone, as a client of a syslog: the kernel counts that as
+ * connected, too. A node that does not let us in stays without.
+ */
+static void be_called(struct file_desc *d)
+{
+	struct unix_address a = { .dir = -1 };
+	cleanup_close int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && unix_address(d, d, &a) == 0)
+		(void)connect(fd, (struct sockaddr *)&a.addr, a.len);
+	close_owned(&a.dir);
+}
+
 /* The last touches; flags only now, since until here it does not block. */
 static int end_alone(struct file_desc *d)
 {
@@ -156,7 +171,11 @@ static int open_single(struct file_desc *d, int *new_fd)
 			return -1;
 	}
 	ret = connect_to(d);
-	return ret ? ret : end_alone(d);
+	if (ret)
+		return ret;
+	if (e->type == SOCK_DGRAM && e->state == TCP_ESTABLISHED && !p->to && e->name.len)
+		be_called(d);
+	return end_alone(d);
 }
 
 /* What the two ends of a connection have in common, each in its process. */

@@ -47,6 +47,12 @@ dg = socket.socket(socket.AF_UNIX, DGRAM)
 dg.bind(os.path.abspath("dgram"))
 dc = socket.socket(socket.AF_UNIX, DGRAM)
 dc.connect(os.path.abspath("dgram"))
+syslog = socket.socket(socket.AF_UNIX, DGRAM)
+syslog.bind(os.path.abspath("syslog"))
+client = socket.socket(socket.AF_UNIX, DGRAM)
+client.connect("syslog")
+client.send(b"gone")
+client.close()
 da, db = socket.socketpair(socket.AF_UNIX, DGRAM)
 ha, hb = socket.socketpair()
 ha.send(b"half")
@@ -59,7 +65,7 @@ pa, pb = socket.socketpair()
 pid = os.fork()
 if not pid:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    for x in (moved, mc, ms, mdg, mdc, a, b, sa, sb, ls, c, s, ab, abc, abs_, rel, dg, dc, da, db, ha, hb, ga, unused, pa):
+    for x in (syslog, moved, mc, ms, mdg, mdc, a, b, sa, sb, ls, c, s, ab, abc, abs_, rel, dg, dc, da, db, ha, hb, ga, unused, pa):
         x.close()
     while True:
         pb.send(pb.recv(100).upper())
@@ -107,6 +113,12 @@ check("no first name", os.path.exists("moment"), False)
 check("mode", stat.S_IMODE(os.stat("listen").st_mode), 0o711)
 dc.send(b"datagram")
 check("datagram", dg.recv(100), b"datagram")
+check("client that is gone", syslog.recv(100), b"gone")
+syslog.setblocking(False)
+try:
+    check("nothing else was sent", syslog.recv(100), None)
+except BlockingIOError:
+    pass
 da.send(b"pair")
 check("datagram pair", db.recv(100), b"pair")
 check("half closed", hb.recv(100) + hb.recv(100), b"half")
