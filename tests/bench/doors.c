@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdatomic.h>
@@ -19,48 +18,17 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/door.h"
+#include "measure.h"
 
 #define ROUNDS 40
 #define PER_ROUND 500
 #define SIZE 64
 #define MIB (1 << 20)
 #define TRANSFERS 1000
-
-static double now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static void pin(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
-static int compare(const void *a, const void *b)
-{
-	const double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double percentile(double *v, size_t n, double p)
-{
-	qsort(v, n, sizeof(*v), compare);
-	return v[(size_t)((double)(n - 1) * p)];
-}
 
 /* Two words, each on a line of its own. */
 struct word {
@@ -220,19 +188,17 @@ static pid_t start_door(int cpu)
 	return pid;
 }
 
-/* What a call of a door cannot do without: which door is the descriptor now? */
-static void fstat_call(void)
+/* What a call of a door cannot do without: is the descriptor still that door? */
+static void position_call(void)
 {
-	struct stat st;
-
-	if (fstat(door, &st) < 0)
+	if (lseek(door, 0, SEEK_CUR) < 0)
 		abort();
 }
 
 static void latency(bool two)
 {
 	static void (*const calls[])(void) = { futex_call, socket_call, door_call_small,
-					       fstat_call };
+					       position_call };
 	static double v[4][ROUNDS * PER_ROUND];
 	pid_t pids[3];
 	double m[4];
@@ -257,7 +223,7 @@ static void latency(bool two)
 		m[k] = percentile(v[k], ROUNDS * PER_ROUND, 0.5);
 	for (int k = 0; k < 3; k++)
 		kill(pids[k], SIGKILL);
-	printf("latency, %d bytes, %s: futex %.2f us, SEQPACKET %.2f us, fstat %.2f us, door %.2f "
+	printf("latency, %d bytes, %s: futex %.2f us, SEQPACKET %.2f us, lseek %.2f us, door %.2f "
 	       "us: %.2f of the futex, %.2f of SEQPACKET\n",
 	       SIZE, two ? "two processors" : "one processor", m[0], m[1], m[3], m[2], m[2] / m[0],
 	       m[2] / m[1]);

@@ -49,8 +49,7 @@ def peer(name, argv, floor):
             return missed + 1
         futex, door = (float(got.group(1)) / t for t in floor[where])
         print("%s, %s: %.1f times a door, %.1f times a bare futex ping-pong" % (name, where, door, futex))
-        # More than the ping-pong itself has over the peer no door can have: then within a third of it.
-        if door < min(8, futex / 1.5):
+        if door < 8:
             print("missed: %s, %s, at least 8 times a door" % (name, where))
             missed += 1
     return missed

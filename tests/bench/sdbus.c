@@ -3,41 +3,17 @@
  * echo in another process. Needs a session bus: dbus-run-session -- sdbus CPU,
  * which is the echo's; the caller has the first.
  */
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <systemd/sd-bus.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "measure.h"
 
 #define SIZE 64
 #define CALLS 3000
-
-static double now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static void pin(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
-static int compare(const void *a, const void *b)
-{
-	const double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
 
 static int echo(sd_bus_message *m, void *arg, sd_bus_error *e)
 {
@@ -113,7 +89,6 @@ int main(int argc, char **argv)
 		v[i] = now_us() - t;
 	}
 	kill(pid, SIGKILL);
-	qsort(v, CALLS, sizeof(*v), compare);
-	printf("D-Bus, %d bytes: p50 %.1f us\n", SIZE, v[CALLS / 2]);
+	printf("D-Bus, %d bytes: p50 %.1f us\n", SIZE, percentile(v, CALLS, 0.5));
 	return 0;
 }
