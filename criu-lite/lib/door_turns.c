@@ -16,8 +16,8 @@
 #include <signal.h>
 
 #define YIELDS 2
-#define SOON 50000ull          /* nanoseconds: in time */
-#define PAUSE_MIN 100000000ull /* nanoseconds without, after a bet that was lost */
+#define SOON 50000ull         /* nanoseconds: in time */
+#define PAUSE_MIN 20000000ull /* nanoseconds without, after a bet that was lost */
 #define PAUSE_MAX 10000000000ull
 #define LONG 8 /* pauses; what is lost after that is another matter */
 
