@@ -45,6 +45,8 @@ static void fault(int sig, siginfo_t *info, void *context)
 		return;
 	}
 	back = NULL;
+	/* Whoever calls this for the kernel may have blocked others. */
+	pthread_sigmask(SIG_SETMASK, &((const ucontext_t *)context)->uc_sigmask, NULL);
 	siglongjmp(*to, 1);
 }
 
