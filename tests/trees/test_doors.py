@@ -7,18 +7,16 @@ from cl import *
 
 DOORS = os.path.join(os.environ.get("BUILD", os.path.dirname(CL)), "tests/trees/doors")
 CYCLES = count("DOOR_CYCLES", 4, 100)
-# ThreadSanitizer knows the threads that pthread_create() made. Restored tasks are made by clone3(), so the tool has to be
-# one without it; the programs that have doors have it.
+# A task is restored in a process of the tool, and ThreadSanitizer ends one that maps memory where it has its own. So the
+# programs that have doors and the tool that dumps them have it; what restores is a tool without.
 THREADS = "thread" in os.environ.get("SAN", "")
-PLAIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../build/criu-lite")
-if THREADS:
-    sys.modules["cl"].CL = PLAIN
+RESTORER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../build/criu-lite") if THREADS else CL
 
 
 def mounts():
     """A door is attached by mounting: whether that is possible here."""
-    if THREADS and not os.path.exists(PLAIN):
-        raise Skip("ThreadSanitizer does not know tasks that clone3() makes: needs " + os.path.normpath(PLAIN))
+    if not os.path.exists(RESTORER):
+        raise Skip("what ThreadSanitizer is in cannot restore: needs " + os.path.normpath(RESTORER))
     if os.path.ismount("/run"):
         return
     p = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], capture_output=True, text=True)
@@ -62,7 +60,7 @@ def run(dumped, others, path, pids, dead):
         calls_go_on(pids, path)
         d = images()
         dump(dumped, d)
-        restore(d)
+        restore(d, tool=RESTORER)
         assert alive(dumped)
         calls_go_on(pids, path)
         assert info(path) == before, (before, info(path))
