@@ -13,20 +13,25 @@
 #include "base/fd.h"
 #include "kernel/kcmp.h"
 
-/* Is @pid the tool itself, or one of its ancestors? Counts the others by way of /proc. */
-static bool is_ancestor(struct dump_ctx *ctx, pid_t pid)
+/*
+ * Is @root the tool itself, or one of its ancestors? That is told by way of
+ * /proc, up to the first one that is older than @root: a process is born of an
+ * older one, and goes to another ancestor, or to init, when that has died.
+ */
+static bool is_ancestor(struct dump_ctx *ctx, const struct pstree_item *root)
 {
 	struct proc_stat st = { .ppid = getppid() };
 	char name[32];
 
-	if (pid == getpid())
+	if (root->pid == getpid())
 		return true;
 	do {
-		if (st.ppid == pid)
+		if (st.ppid == root->pid)
 			return true;
 		snprintf(name, sizeof(name), "/proc/%d/stat", st.ppid);
 	} while (st.ppid > 1 && !proc_read(AT_FDCWD, name, &ctx->text) &&
-		 !proc_parse_stat(ctx->text.p, &st));
+		 !proc_parse_stat(ctx->text.p, &st) &&
+		 st.start_time >= root->dump->stat.start_time);
 	return false;
 }
 
@@ -59,16 +64,16 @@ int freeze_check_target(struct dump_ctx *ctx)
 	if (root->pid == 1)
 		return fail(ctx->report, "target-init", EOPNOTSUPP,
 			    "pid 1 is the init process of this pid namespace");
-	if (is_ancestor(ctx, root->pid))
-		return fail(ctx->report, "target-self", EOPNOTSUPP,
-			    "pid %d is an ancestor of this program or the program itself; start it "
-			    "from outside of the tree",
-			    root->pid);
 	ret = freeze_note(ctx, root);
 	if (ret == FREEZE_GONE)
 		return fail(ctx->report, "no-process", ESRCH, "there is no process %d", root->pid);
 	if (ret)
 		return ret;
+	if (is_ancestor(ctx, root))
+		return fail(ctx->report, "target-self", EOPNOTSUPP,
+			    "pid %d is an ancestor of this program or the program itself; start it "
+			    "from outside of the tree",
+			    root->pid);
 	if (root->dump->stat.flags & PROC_STAT_KTHREAD)
 		return fail(ctx->report, "kernel-thread", EOPNOTSUPP,
 			    "pid %d (%s) is a thread of the kernel", root->pid,
