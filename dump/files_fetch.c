@@ -39,7 +39,7 @@ struct file_fetch {
 	sem_t room;               /* batches that may be begun */
 	atomic_size_t begun;      /* descriptors, by either thread */
 	atomic_bool ready[AHEAD]; /* whole batches */
-	struct slot slots[AHEAD * BATCH];
+	struct slot slots[];      /* AHEAD * BATCH; none without a helper, as they are 100 KiB */
 };
 
 static int fetch(struct pstree_item *it, int fd, struct fd_info *fi)
@@ -100,14 +100,16 @@ static bool helper_fits(void)
  */
 struct file_fetch *file_fetch_start(struct pstree_item *it, const int *fds, size_t n)
 {
-	struct file_fetch *f = calloc(1, sizeof(*f));
+	bool help_wanted = n >= WORTH && helper_fits();
+	size_t slots = help_wanted ? AHEAD * BATCH : 0;
+	struct file_fetch *f = calloc(1, sizeof(*f) + slots * sizeof(*f->slots));
 
 	if (!f)
 		abort();
 	f->it = it;
 	f->fds = fds;
 	f->n = n;
-	if (n < WORTH || !helper_fits())
+	if (!help_wanted)
 		return f;
 	sem_init(&f->room, 0, AHEAD);
 	f->threaded = !pthread_create(&f->helper, NULL, help, f);
@@ -139,10 +141,11 @@ static void want_batch(struct file_fetch *f)
  */
 int file_fetch_next(struct file_fetch *f, struct fd_info *fi)
 {
-	struct slot *s = &f->slots[f->taken % (AHEAD * BATCH)];
+	struct slot *s;
 
 	if (!f->threaded)
 		return fetch(f->it, f->fds[f->taken++], fi);
+	s = &f->slots[f->taken % (AHEAD * BATCH)];
 	if (f->taken % BATCH == 0)
 		want_batch(f);
 	f->taken++;
