@@ -88,6 +88,19 @@ def test_no_process():
     no_dump(os.getpid(), r"\b%d\b" % os.getpid())
 
 
+def test_own_ancestor():
+    """Who has started the tool, however long ago and through however many others, is not dumped by it."""
+    os.makedirs(WORK, exist_ok=True)
+    deep = os.path.join(DIR, "deep")
+    with open(deep, "w") as f:
+        f.write('[ $1 -gt 0 ] && { sh %s $(($1 - 1)) $2; exit $?; }\n%s dump -t $2 -D %s -W %s -o dump.log; exit $?\n' % (deep, CL, images(), WORK))
+    for age in (0, 0.05):
+        for between in range(3):
+            p = subprocess.run(["sh", "-c", "sleep %g; sh %s %d $$; exit $?" % (age, deep, between)], capture_output=True, text=True, timeout=30)
+            assert p.returncode == 1 and "[target-self]" in p.stderr and len(causes(p)) == 1, (age, between, p)
+            assert not os.path.exists(os.path.join(IMG, "inventory.img")), (age, between)
+
+
 def test_traced():
     b = Busy(4)
     if libc.ptrace(0x4206, b.pid, None, None):  # PTRACE_SEIZE
