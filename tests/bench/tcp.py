@@ -4,9 +4,11 @@
 tcp.py [-n ROUNDS] [CONNECTIONS]...
 
 With CRIU=PROGRAM the same is done by both tools in turn, CRIU with --network-lock nftables
-(or, built without, with no lock at all) and with its default lock (which, like more connections than it can take, is left out above LIMIT). Prints medians in ms, ours over CRIU's, and
-the time for one more connection. All of it runs in namespaces of its own. The price of a connection is set against what
-the kernel takes for the bare calls that make one (`bare`): socket, repair mode, bind, connect and options."""
+(or, built without, with no lock at all) and with its default lock (which, like more connections than it can take, is left out above LIMIT).
+Prints medians in ms and ours over CRIU's; and in us what a connection costs, over what one connection takes, which is
+measured first. Beside it stands the kernel's own part: of a dump the time that the tool spends in the kernel, of a
+restore what the bare calls take that make a connection (socket, repair mode, bind, connect, options). All of it runs
+in namespaces of its own."""
 import argparse, contextlib, ctypes, os, resource, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -99,11 +101,12 @@ def timed(argv, pid):
     with tempfile.TemporaryFile() as out:
         start = time.monotonic()
         p = subprocess.Popen(list(map(str, argv)), stdout=out, stderr=out, stdin=subprocess.DEVNULL)
-        while p.poll() is None:
+        while not (end := os.wait4(p.pid, os.WNOHANG))[0]:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
             time.sleep(0.0002)
-        return None if p.returncode else (time.monotonic() - start) * 1000
+        p.returncode = end[1]
+        return None if p.returncode else ((time.monotonic() - start) * 1000, end[2].ru_stime * 1000)
 
 
 def one(tool, more, server, where):
@@ -119,7 +122,7 @@ def one(tool, more, server, where):
         sys.exit(tool + ": restore fails\n" + read(d + "/restore.log")[-2000:])
     if "skip" not in more:
         server.check(tool)
-    return dump, restore
+    return dump[0], restore[0], dump[1]
 
 
 def bare(n):
@@ -146,14 +149,14 @@ def bare(n):
 
 
 def middle(rounds):
-    return [statistics.median(r[i] for r in rounds) for i in (0, 1)]
+    return [statistics.median(column) for column in zip(*rounds)]
 
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("-n", type=int, default=int(os.environ.get("ROUNDS", 5)))
     ap.add_argument("--no-default", action="store_true", help="leave CRIU's default lock out")
-    ap.add_argument("count", nargs="*", type=int, default=[100, 200, 1000, 5000])
+    ap.add_argument("count", nargs="*", type=int, default=[100, 200, 500, 1000, 2000, 5000])
     a = ap.parse_args()
     if not os.environ.get("CL_BENCH_NS"):
         os.execvpe("unshare", ["unshare", "-p", "-m", "-n", "-i", "--fork", "--kill-child", "--mount-proc", sys.executable, __file__] + sys.argv[1:],
@@ -164,9 +167,9 @@ def main():
     new_network()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    print("%7s  %-22s %9s %9s" % ("number", "tool", "dump", "restore"))
-    ours = {}
-    for n in a.count:
+    print("%7s  %-22s %7s %9s    us each: dump (in the kernel), restore (bare calls)" % ("number", "tool", "dump", "restore"))
+    one_ours = {}
+    for n in [1] + a.count:
         tools = [("criu-lite", CL, ())]
         if CRIU and n <= LIMIT:
             # A CRIU built without nftables would be slower with it than without any lock; what that restores is of no use.
@@ -184,15 +187,20 @@ def main():
                     server = Server(n, where)
                     rounds[name].append(one(tool, more, server, where))
                     server.end()
-        ours[n] = middle(rounds["criu-lite"])
+        ours = middle(rounds["criu-lite"])
+        if n == 1:
+            one_ours = ours
+            made = 0
+        else:
+            made = statistics.median(bare(n) for _ in range(3)) if n <= 5000 else 0
         for name, _, _ in tools:
-            dump, restore = middle(rounds[name])
-            ratio = "   ours/its: %.3f dump, %.3f restore, %.3f both" % (ours[n][0] / dump, ours[n][1] / restore, sum(ours[n]) / (dump + restore)) if name != "criu-lite" else ""
-            print("%7d  %-22s %7.1f %9.1f%s" % (n, name, dump, restore, ratio), flush=True)
-        if n <= 5000:
-            print("%7d  %-22s %7s %9.1f" % (n, "bare calls", "", statistics.median(bare(n) for _ in range(3))), flush=True)
-    for lo, hi in zip(a.count, a.count[1:]):
-        print("one more from %d to %d: dump %.1f us, restore %.1f us" % ((lo, hi) + tuple((ours[hi][i] - ours[lo][i]) * 1000 / (hi - lo) for i in (0, 1))))
+            dump, restore, in_kernel = middle(rounds[name])
+            if name != "criu-lite":
+                more = "   ours/its: %.3f dump, %.3f restore, %.3f both" % (ours[0] / dump, ours[1] / restore, sum(ours[:2]) / (dump + restore))
+            else:
+                each = [(x - y) * 1000 / (n - 1) if n > 1 else 0 for x, y in zip(ours, one_ours)]
+                more = "   %18.1f (%.1f), %15.1f (%.1f)" % (each[0], each[2], each[1], made * 1000 / n) if n > 1 else ""
+            print("%7d  %-22s %7.1f %9.1f%s" % (n, name, dump, restore, more), flush=True)
 
 
 main()
