@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "dump/files_sock.h"
+
 #define SOURCES_MAX 256
 
 /* A group on an interface of our network namespace. */
@@ -98,6 +100,21 @@ static void ask(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntry *e,
 	arena_push(ctx->arena, e->mcast, e->n_mcast) = m;
 }
 
+/* Set by index alone it reads as if it were not set, which only users of multicast do. */
+static void warn_interface(struct dump_ctx *ctx, const struct fd_info *fi, const InetSkEntry *e)
+{
+	uint32_t addr = 0, ttl = 1, loop = 1;
+
+	if (e->family == AF_INET && sock_opt(fi->local, IPPROTO_IP, IP_MULTICAST_IF, &addr) &&
+	    !addr && sock_opt(fi->local, IPPROTO_IP, IP_MULTICAST_TTL, &ttl) &&
+	    sock_opt(fi->local, IPPROTO_IP, IP_MULTICAST_LOOP, &loop) &&
+	    (e->n_mcast || ttl != 1 || loop != 1))
+		log_warn(ctx->report,
+			 "pid %d fd %d: uses multicast; if IP_MULTICAST_IF was set by index "
+			 "alone, which cannot be read, it is lost",
+			 fi->task->pid, fi->fd);
+}
+
 /**
  * mcast_describe - the groups that a socket has joined
  * @ctx: the dump
@@ -118,5 +135,6 @@ int mcast_describe(struct dump_ctx *ctx, const struct fd_info *fi, InetSkEntry *
 	for (const struct group *g = ctx->files->groups[e->family == AF_INET6]; g && q; g = g->next)
 		ask(ctx, fi, e, g, q);
 	free(q);
+	warn_interface(ctx, fi, e);
 	return 0;
 }

@@ -86,12 +86,23 @@ int network_settle(struct restore_ctx *ctx)
 	return 0;
 }
 
+/*
+ * An answer may end these two in TIME_WAIT, which would keep the port from
+ * others for a minute, as SO_REUSEADDR is off in that moment.
+ */
+static bool ends_soon(uint32_t state)
+{
+	return state == TCP_FIN_WAIT2 || state == TCP_CLOSING;
+}
+
 static void let_go(struct restore_ctx *ctx, struct source *from, size_t i)
 {
 	const struct restore_net *net = ctx->net;
 	const struct file_desc *d = net->conns[i];
 	cleanup_close int fetched = net->fds ? -1 : fetch(from, d);
 	const int fd = net->fds ? net->fds[i] : fetched;
+	const InetSkEntry *e = file_desc_entry(d);
+	const bool asks = !ends_soon(e->state);
 	int ret;
 
 	if (fd < 0) {
@@ -99,8 +110,8 @@ static void let_go(struct restore_ctx *ctx, struct source *from, size_t i)
 		return;
 	}
 	/* Out of repair mode or not, this makes the kernel ask the peer. */
-	ret = tcp_repair_off(fd, true);
-	set_reuse(fd, file_desc_entry(d));
+	ret = asks || tcp_repair_is_on(fd) ? tcp_repair_off(fd, asks) : 0;
+	set_reuse(fd, e);
 	if (ret)
 		log_warn(ctx->report, "file %#x: its connection stays in repair mode: %s", d->id,
 			 strerror(-ret));
@@ -163,6 +174,7 @@ static void take(struct restore_ctx *ctx)
 		if (net->fds[i] < 0)
 			return;
 		tcp_repair_off(net->fds[i], false);
+		set_reuse(net->fds[i], file_desc_entry(net->conns[i]));
 	}
 	atomic_store(&ctx->shared->held, true);
 }

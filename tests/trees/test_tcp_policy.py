@@ -124,4 +124,36 @@ def test_not_accepted_yet():
     assert s.ask() == ["b'there?'"] * 3 and s.answers() == [b"yes"] * 3
 
 
+CLOSING = r'''
+import signal, socket, sys
+s = socket.create_server(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+c = s.accept()[0]
+c.shutdown(socket.SHUT_WR)
+print("SHUT", flush=True)
+signal.pause()
+'''
+
+
+def test_port_stays_free():
+    """A connection that ends after the restore keeps nobody from the port who may reuse it."""
+    pid = start([sys.executable, "-c", CLOSING], log="closing")
+    until("a port", 10, lambda: "\n" in text(DIR + "/closing"))
+    port = int(text(DIR + "/closing").split()[0])
+    client = socket.create_connection(("127.0.0.1", port))
+    until("the end of its words", 10, lambda: "SHUT" in text(DIR + "/closing"))
+    d = images()
+    dump(pid, d, "--tcp-established")
+    until("the tree to go", 5, lambda: not stat(pid))
+    restore(d, "--tcp-established")
+    client.settimeout(5)
+    assert client.recv(1) == b""
+    client.close()
+    # Field 4 of the line is the state: 06 is TIME_WAIT.
+    until("TIME_WAIT", 10, lambda: any(l.split()[1].endswith(":%04X" % port) and l.split()[3] == "06" for l in text("/proc/net/tcp").splitlines()[1:]))
+    os.kill(pid, signal.SIGKILL)
+    until("its end", 5, lambda: not alive(pid))
+    socket.create_server(("127.0.0.1", port)).close()
+
+
 main()
