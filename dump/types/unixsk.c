@@ -137,7 +137,10 @@ static int dump_listener(struct dump_ctx *ctx, const struct fd_info *fi, UnixSkE
 	return 0;
 }
 
-/* SO_PEERCRED, with the pid if a restore can have it: of a task, or of nobody any more. */
+/*
+ * SO_PEERCRED. A restore can have the pid of a task, or of nobody any more; for one that lives on
+ * outside the task itself stands in.
+ */
 static void dump_peer_cred(struct dump_ctx *ctx, const struct fd_info *fi, UnixSkEntry *e)
 {
 	struct ucred cred;
@@ -149,9 +152,11 @@ static void dump_peer_cred(struct dump_ctx *ctx, const struct fd_info *fi, UnixS
 	sk_cred_entry__init(e->peer_cred);
 	e->peer_cred->uid = cred.uid;
 	e->peer_cred->gid = cred.gid;
-	e->peer_cred->pid = (uint32_t)cred.pid;
-	e->peer_cred->has_pid = cred.pid && (pstree_find(ctx->tree, cred.pid) ||
-					     (kill(cred.pid, 0) < 0 && errno == ESRCH));
+	e->peer_cred->has_pid = 1;
+	e->peer_cred->pid = (uint32_t)fi->task->pid;
+	if (cred.pid &&
+	    (pstree_find(ctx->tree, cred.pid) || (kill(cred.pid, 0) < 0 && errno == ESRCH)))
+		e->peer_cred->pid = (uint32_t)cred.pid;
 }
 
 static int dump_sk_state(struct dump_ctx *ctx, const struct fd_info *fi, UnixSkEntry *e,
