@@ -198,9 +198,16 @@ size_t locks_of_descriptions(const struct dump_ctx *ctx, ino_t ino)
 	return n;
 }
 
-/* Of those who share the table, the one that took the lock is its owner in /proc/locks. */
-static void add_lock(struct dump_ctx *ctx, const struct lock_line *l, const struct filedesc *fdt,
-		     int fd, struct file_desc *d)
+/**
+ * locks_add - tell one lock
+ * @ctx: the dump
+ * @l: the lock; of those who share the table, the one that took it is its owner in /proc/locks
+ * @fdt: the table that has it; NULL: its description is in flight, or only mapped
+ * @fd: the descriptor there, or -1
+ * @d: the description
+ */
+void locks_add(struct dump_ctx *ctx, const struct lock_line *l, const struct filedesc *fdt, int fd,
+	       struct file_desc *d)
 {
 	struct pstree_item *it = fdt && l->pid > 0 ? pstree_find(ctx->tree, l->pid) : NULL;
 	const struct task_thread *th = NULL;
@@ -251,7 +258,7 @@ static int tell_own(struct dump_ctx *ctx, const struct found_locks *f)
 		pid_t who;
 
 		if (l->kind == LOCK_POSIX) {
-			add_lock(ctx, l, f->read, fi->fd, f->d);
+			locks_add(ctx, l, f->read, fi->fd, f->d);
 			continue;
 		}
 		fle = holder(ctx, f->d, l->pid);
@@ -261,7 +268,7 @@ static int tell_own(struct dump_ctx *ctx, const struct found_locks *f)
 					    "%s on it is held by process %d, too, which is outside "
 					    "of the tree; end that, or let it close the file",
 					    words[l->kind], who);
-		add_lock(ctx, l, fle ? fle->fdt : NULL, fle ? fle->fd : -1, f->d);
+		locks_add(ctx, l, fle ? fle->fdt : NULL, fle ? fle->fd : -1, f->d);
 	}
 	return 0;
 }
@@ -292,7 +299,7 @@ static int tell_posix(struct dump_ctx *ctx, const struct found_locks *f)
 			if (ret)
 				return ret;
 			if (l.kind == LOCK_POSIX)
-				add_lock(ctx, &l, fle->fdt, fle->fd, f->d);
+				locks_add(ctx, &l, fle->fdt, fle->fd, f->d);
 		}
 		fd_advlocked(fle->fdt);
 	}

@@ -12,6 +12,8 @@
 /* locks.c */
 int locks_look(struct dump_ctx *ctx, struct file_desc *d, const struct fd_info *fi);
 int locks_copy_leased(const struct dump_ctx *ctx, const struct stat *st);
+void locks_add(struct dump_ctx *ctx, const struct lock_line *l, const struct filedesc *fdt, int fd,
+	       struct file_desc *d);
 size_t locks_of_descriptions(const struct dump_ctx *ctx, ino_t ino);
 bool locks_leased(const struct dump_ctx *ctx, const struct stat *st);
 

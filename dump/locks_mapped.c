@@ -2,7 +2,8 @@
  * locks_mapped - locks of a description that is only mapped. Closing its
  * descriptors has not ended them, and no fdinfo tells of them: what is left
  * over in /proc/locks on the inode of a shared, writable mapping is taken for
- * one. Restore has no descriptor to take it again with, so it is refused.
+ * one. It comes back if it can only be that mapping's; a Java virtual machine
+ * has one on its performance data.
  */
 #include "dump/locks.h"
 
@@ -33,6 +34,48 @@ static int read_all(struct dump_ctx *ctx, struct all_locks *a)
 	return ret < 0 ? fail(ctx->report, "file-locks", -ret, "read /proc/locks") : 0;
 }
 
+/* Has nobody but this task the description, and no other one of the file a lock like that? */
+static bool is_alone(const struct dump_ctx *ctx, const struct pstree_item *it,
+		     const struct file_desc *d)
+{
+	const struct pstree_item *other;
+
+	if (!list_empty(&d->fles))
+		return false;
+	list_for_each(other, &ctx->tree->items, list)
+		for (size_t i = 0; other != it && i < other->nr_vmas; i++)
+			if (other->vmas[i].file == d)
+				return false;
+	return true;
+}
+
+/* The description of the file that was found to be locked by its mapping before. */
+static const struct file_desc *told(const struct dump_ctx *ctx, ino_t ino)
+{
+	for (size_t i = 0; i < ctx->tree->nr_locks; i++) {
+		const struct held_lock *k = &ctx->tree->locks[i];
+
+		if (!k->it && k->desc->dump && list_empty(&k->desc->fles) &&
+		    k->desc->dump->fi.st.st_ino == ino)
+			return k->desc;
+	}
+	return NULL;
+}
+
+/* Tells the only lock on a file, which no descriptor shows. Returns false if it may be another's.
+ */
+static bool tell_mapped(struct dump_ctx *ctx, const struct pstree_item *it, const struct vma *v,
+			const struct lock_line *l)
+{
+	const struct file_desc *before = told(ctx, l->ino);
+
+	if ((l->kind != LOCK_FLOCK && l->kind != LOCK_OFD) || !is_alone(ctx, it, v->file))
+		return false;
+	if (!before)
+		locks_add(ctx, l, NULL, -1, v->file);
+	return !before || before == v->file;
+}
+
 static int check_vma(struct dump_ctx *ctx, const struct pstree_item *it, const struct vma *v,
 		     struct all_locks *a)
 {
@@ -48,6 +91,8 @@ static int check_vma(struct dump_ctx *ctx, const struct pstree_item *it, const s
 		}
 	if (!last || all <= locks_of_descriptions(ctx, fi->st.st_ino))
 		return ret;
+	if (all == 1 && tell_mapped(ctx, it, v, last))
+		return 0;
 	return fail(ctx->report, "file-lock-mapped", EOPNOTSUPP,
 		    "pid %d (%s): %.200s, mapped at %llx-%llx, has a lock (%s) that no descriptor "
 		    "of the tree shows",
@@ -56,7 +101,7 @@ static int check_vma(struct dump_ctx *ctx, const struct pstree_item *it, const s
 }
 
 /**
- * dump_mapped_locks - refuse locks that only a mapping keeps
+ * dump_mapped_locks - tell, or refuse, locks that only a mapping keeps
  * @ctx: the dump, after dump_vma_files()
  *
  * Looks only with --file-locks, and if the tree has another lock.
@@ -84,5 +129,6 @@ int dump_mapped_locks(struct dump_ctx *ctx)
 		}
 	free(a.list);
 	proc_text_free(&a.text);
+	pstree_sort_locks(ctx->tree);
 	return bad;
 }

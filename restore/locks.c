@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -219,12 +220,25 @@ int restore_locks(struct restore_ctx *ctx)
 	return 0;
 }
 
+/* What the first task that has a description mapped shared opens it as; -1: not by this table. */
+static int mapped_fd(const struct restore_ctx *ctx, const struct filedesc *fdt,
+		     const struct file_desc *d)
+{
+	const struct pstree_item *it;
+
+	list_for_each(it, &ctx->tree->items, list)
+		for (size_t i = 0; item_alive(it) && i < it->nr_vmas; i++)
+			if (it->vmas[i].file == d && it->vmas[i].e->flags & MAP_SHARED)
+				return it->fdt == fdt ? it->restore->fds[i] : -1;
+	return -1;
+}
+
 /**
  * locks_in_flight - locks of descriptions that nobody has open
  * @ctx: the run
- * @me: the calling task, which has opened some to send them
+ * @me: the calling task, which has opened some to send or to map them
  *
- * Such a description is at hand only until engine_finish().
+ * Such a description is at hand only until engine_finish(), or until memory is mapped from it.
  *
  * Return: 0 or -errno, recorded.
  */
@@ -232,10 +246,15 @@ int locks_in_flight(struct restore_ctx *ctx, struct pstree_item *me)
 {
 	for (size_t i = 0; i < ctx->tree->nr_locks; i++) {
 		const struct held_lock *k = &ctx->tree->locks[i];
+		int fd = -1;
 
-		if (k->it || engine_master(k->desc) != me)
+		if (k->it)
 			continue;
-		if (take(k->e, file_fd(k->desc)) < 0)
+		if (list_empty(&k->desc->fles))
+			fd = mapped_fd(ctx, me->fdt, k->desc);
+		else if (engine_master(k->desc) == me)
+			fd = file_fd(k->desc);
+		if (fd >= 0 && take(k->e, fd) < 0)
 			return locks_refused(ctx, k, errno);
 	}
 	return 0;

@@ -87,12 +87,28 @@ static pid_t opener(const struct restore_ctx *ctx, const struct stat *st)
 	return pid;
 }
 
+/**
+ * locks_name - the name of a locked file
+ * @d: its description
+ *
+ * Return: its path, or the word for its type.
+ */
+const char *locks_name(const struct file_desc *d)
+{
+	const RegFileEntry *reg = d->kind == FILE_KIND_reg ? file_desc_entry(d) : NULL;
+
+	return reg ? reg->name : file_types[d->kind].name;
+}
+
 static pid_t in_the_way(struct restore_ctx *ctx, const struct held_lock *k)
 {
 	cleanup_close int fd = k->it ? locks_fetch(ctx, k) : -1;
 	struct stat st;
 	pid_t pid = 0;
 
+	/* In flight or only mapped; O_PATH breaks no lease. */
+	if (!k->it && k->desc->kind == FILE_KIND_reg)
+		fd = open(locks_name(k->desc), O_PATH | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return 0;
 	if (k->e->flag == FL_POSIX || k->e->flag == FL_OFD)
@@ -127,19 +143,6 @@ static void name_of(pid_t pid, char *out, size_t size)
 	n = fd < 0 ? 0 : read(fd, out, size - 1);
 	out[n > 0 ? n : 0] = 0;
 	out[strcspn(out, "\n")] = 0;
-}
-
-/**
- * locks_name - the name of a locked file
- * @d: its description
- *
- * Return: its path, or the word for its type.
- */
-const char *locks_name(const struct file_desc *d)
-{
-	const RegFileEntry *reg = d->kind == FILE_KIND_reg ? file_desc_entry(d) : NULL;
-
-	return reg ? reg->name : file_types[d->kind].name;
 }
 
 /**

@@ -289,7 +289,8 @@ def test_a_lock_that_is_held_outside_too_is_refused_by_name():
             os.waitpid(pid, 0)
 
 
-def test_a_lock_that_only_a_mapping_keeps_is_refused():
+def test_a_lock_that_only_a_mapping_keeps():
+    """As a Java virtual machine has one. It comes back with the mapping, and goes with it."""
     fresh("e", "f")
     os.truncate(at("f"), 4096)
     p = Puppet()
@@ -298,14 +299,41 @@ def test_a_lock_that_only_a_mapping_keeps_is_refused():
     p("f = opens('f', os.O_RDWR); flock(f, %d); addr = mm(None, 4096, 3, 1, f, 0)" % SH)
     p("os.close(f)")
     assert probe_flock(at("f"), EX) == "EAGAIN", "the mapping keeps it"
+    for _ in range(2):
+        d = around(p, "e", "f")
+        assert probe_flock(at("f"), EX) == "EAGAIN", "the mapping keeps it"
+    assert at("f") in cl("show", "locks", d).stdout
+    p("child = os.fork() or time.sleep(100)")
     got = dump(p.pid, images(), "-l", ok=False)
-    assert got.returncode and "file-lock-mapped" in got.stderr and at("f") in got.stderr, got.stderr
+    assert "file-lock-mapped" in got.stderr and at("f") in got.stderr, "two tasks have it mapped: " + got.stderr
+    p("os.kill(child, 9); os.waitpid(child, 0)")
     p("g = opens('f', os.O_RDWR); flock(g, %d)" % SH)
     got = dump(p.pid, images(), "-l", ok=False)
     assert "file-lock-mapped" in got.stderr, "two locks, one descriptor: " + got.stderr
     p("ctypes.CDLL(None).munmap(ctypes.c_void_p(addr), 4096)")
     around(p, "f")
     assert probe_flock(at("f"), EX) == "EAGAIN"
+    p("os.close(g)")
+    assert kernel_locks(at("f")) == [], "without a mapping and a descriptor it is gone"
+
+
+def test_somebody_took_what_a_mapping_had():
+    fresh("e", "f")
+    os.truncate(at("f"), 4096)
+    p = Puppet()
+    p("e = opens('e', os.O_RDWR); flock(e, %d); f = opens('f', os.O_RDWR); flock(f, %d)" % (SH, EX))
+    p("mem = ctypes.CDLL(None).mmap(None, 4096, 3, 1, f, 0); os.close(f)")
+    d = images()
+    dump(p.pid, d, "-l")
+    until("the tree to go", 5, lambda: not alive(p.pid))
+    with open(at("f"), "r+") as f:
+        fcntl.flock(f, SH)
+        got = restore(d, "-l", ok=False)
+        assert got.returncode and "file-lock-conflict" in got.stderr and at("f") in got.stderr, got.stderr
+        assert "process %d" % os.getpid() in got.stderr, got.stderr
+        assert not alive(p.pid)
+    restore(d, "-l")
+    assert probe_flock(at("f"), SH) == "EAGAIN"
 
 
 def lslocks():
