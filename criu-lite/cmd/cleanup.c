@@ -34,7 +34,7 @@ static int rescue(struct cmd *c, pid_t pid)
 	int ret = remote_rescue(pid);
 
 	/* The guardian of the run that died may be at it right now. */
-	for (int n = 0; n < GUARDIAN_TRIES && (ret == -EPERM || ret == -EAGAIN); n++) {
+	for (int n = 0; n < GUARDIAN_TRIES && ret == -EPERM; n++) {
 		usleep(GUARDIAN_NAP_US);
 		ret = remote_rescue(pid);
 	}

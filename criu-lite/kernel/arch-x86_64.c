@@ -469,3 +469,37 @@ bool arch_uc_returns(const void *uc, unsigned long addr, unsigned long code)
 	       !f.link && f.ctx.cs == USER_CS_64 && f.ctx.fpstate % 64 == 0 &&
 	       f.ctx.fpstate - addr < 2UL * ARCH_XSTATE_MAX;
 }
+
+/** arch_uc_home - where arch_frame_build() has put the way home, for arch_uc_returns() */
+unsigned long arch_uc_home(const void *uc)
+{
+	struct frame_uc f;
+
+	memcpy(&f, uc, sizeof(f));
+	return f.ctx.r14;
+}
+
+/**
+ * arch_uc_redirect - make a handler return to a thread's own state, instead of into the stub
+ * @uc: the handler's context, see arch_uc_returns(); changed
+ * @home: the ARCH_UC_SIZE bytes at arch_uc_home()
+ *
+ * The stub leaves the extended state as it was, so that stays.
+ *
+ * Return: false if @home is no context of arch_frame_build().
+ */
+bool arch_uc_redirect(void *uc, const void *home)
+{
+	struct frame_uc f, h;
+
+	memcpy(&f, uc, sizeof(f));
+	memcpy(&h, home, sizeof(h));
+	if (h.flags != UC_FLAGS || h.link || h.stack_flags != STACK_FLAGS_WRONG ||
+	    h.ctx.cs != USER_CS_64)
+		return false;
+	h.ctx.fpstate = f.ctx.fpstate;
+	f.ctx = h.ctx;
+	f.mask = h.mask;
+	memcpy(uc, &f, sizeof(f));
+	return true;
+}

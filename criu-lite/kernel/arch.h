@@ -71,5 +71,7 @@ bool arch_frame_may_be_small(const void *xstate, size_t xlen);
 unsigned long arch_frame_build(void *buf, unsigned long raddr, const struct user_regs_struct *regs,
 			       uint64_t mask, const void *xstate, size_t xlen, bool small);
 bool arch_uc_returns(const void *uc, unsigned long addr, unsigned long code);
+unsigned long arch_uc_home(const void *uc);
+bool arch_uc_redirect(void *uc, const void *home);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * remote-rescue - remove what a tool that died has left in a task: threads that
- * are still in the stub go home at once, the work area is unmapped and the cave
- * gets its zero bytes back.
+ * are still in the stub go home at once, handlers that would return to it return
+ * home, the work area is unmapped and the cave gets its zero bytes back.
  */
 #include "kernel/remote-internal.h"
 
@@ -18,8 +18,6 @@
 #define STOP_LIMIT_MS 5000
 #define HANDLER_DEPTH (1ul << 20) /* how far up the stack to look */
 #define HANDLER_CHUNK REMOTE_PAGE
-#define RETRY_FIRST_MS 5
-#define RETRY_LAST_MS 640
 
 struct rescue {
 	pid_t *tids; /* seized by us */
@@ -113,19 +111,28 @@ static int rescue_home(const struct remote *r, pid_t tid)
 	}
 }
 
-/* Is a word on the stack, at @at, where a handler returns to, in the stub? */
-static bool rescue_is_return(struct remote *r, unsigned long at)
+/*
+ * A word on the stack, at @at, may be where a handler returns to, in the stub: it then goes
+ * straight to where the stub would have led, the thread's own state. A frame that is left from a
+ * handler that has returned, in memory that nobody has written to since, looks the same, and does
+ * not matter.
+ */
+static int rescue_return(struct remote *r, unsigned long at)
 {
-	unsigned char uc[ARCH_UC_SIZE];
+	unsigned char uc[ARCH_UC_SIZE], home[ARCH_UC_SIZE];
 
 	at -= ARCH_UC_IP;
-	return !remote_read(r, at, uc, sizeof(uc)) && arch_uc_returns(uc, at, r->code);
+	if (remote_read(r, at, uc, sizeof(uc)) < 0 || !arch_uc_returns(uc, at, r->code))
+		return 0;
+	/* Without a way home it is old. */
+	if (remote_read(r, arch_uc_home(uc), home, sizeof(home)) < 0 || !arch_uc_redirect(uc, home))
+		return 0;
+	return remote_write(r, at, uc, sizeof(uc));
 }
 
 /*
  * A tool that dies before signals are blocked, or after they are unblocked, may
- * leave a thread in a handler that returns to the stub. Returns 1 if there is
- * the frame of such a handler on the thread's stack, 0 or -errno.
+ * leave a thread in a handler that returns to the stub.
  */
 static int rescue_returns(struct remote *r, pid_t tid)
 {
@@ -142,12 +149,11 @@ static int rescue_returns(struct remote *r, pid_t tid)
 		/* The end of the stack. */
 		if (remote_read(r, at, words, n * sizeof(words[0])) < 0)
 			break;
-		for (size_t i = 0; i < n; i++)
-			if (words[i] - r->code < arch_stub_size() &&
-			    rescue_is_return(r, at + i * sizeof(words[0])))
-				return 1;
+		for (size_t i = 0; !ret && i < n; i++)
+			if (words[i] - r->code < arch_stub_size())
+				ret = rescue_return(r, at + i * sizeof(words[0]));
 	}
-	return 0;
+	return ret;
 }
 
 /* Is the recorded area what the dead tool mapped, and not the task's own memory? */
@@ -178,7 +184,7 @@ static int rescue_clean(struct remote *r, const struct cave_head *left, const st
 	for (size_t i = 0; !ret && i < s->n; i++)
 		ret = rescue_home(r, s->tids[i]) ?: rescue_returns(r, s->tids[i]);
 	if (ret)
-		return ret < 0 ? ret : -EAGAIN;
+		return ret;
 	ret = rescue_area(r, left);
 	if (ret > 0) {
 		ret = remote_thread_capture(r, t, r->tid) ?: remote_area_unmap(r, t);
@@ -231,7 +237,16 @@ static int rescue_open(struct remote *r, struct cave_head *left)
 	return r->threads ? 1 : -ENOMEM;
 }
 
-static int rescue_once(pid_t pid)
+/**
+ * remote_rescue - remove what a dead tool has left in a process.
+ * @pid: the process
+ *
+ * Seizes all threads for the time it takes; none may be traced by another. Looks
+ * only where remote_open() would. Cheap if there is nothing. Returns 0, also if there was
+ * nothing to do, -EPERM if the tool is not dead, -EPROTO if another version of
+ * it was at work, or another -errno.
+ */
+int remote_rescue(pid_t pid)
 {
 	struct rescue s = { 0 };
 	struct cave_head left = { 0 };
@@ -252,27 +267,5 @@ static int rescue_once(pid_t pid)
 		free(s.tids);
 	}
 	remote_free(r);
-	return ret;
-}
-
-/**
- * remote_rescue - remove what a dead tool has left in a process.
- * @pid: the process
- *
- * Seizes all threads for the time it takes; none may be traced by another. Looks
- * only where remote_open() would. Cheap if there is nothing. Returns 0, also if there was
- * nothing to do, -EPERM if the tool is not dead, -EPROTO if another version of
- * it was at work, -EAGAIN if for a second a signal handler has been running that
- * will return to what the tool has left, or another -errno.
- */
-int remote_rescue(pid_t pid)
-{
-	int ret = rescue_once(pid);
-
-	/* Longer each time: on a busy machine the handler must come to run in between. */
-	for (long ms = RETRY_FIRST_MS; ret == -EAGAIN && ms <= RETRY_LAST_MS; ms *= 2) {
-		nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
-		ret = rescue_once(pid);
-	}
 	return ret;
 }

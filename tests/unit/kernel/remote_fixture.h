@@ -42,6 +42,7 @@ struct board {
 	atomic_int quit;
 	atomic_int errors;
 	atomic_int handled;
+	atomic_int stay; /* in the handler */
 	char what[256];
 	long value[8];
 	unsigned long abort_ip;
@@ -316,6 +317,8 @@ static inline void on_queued(int sig)
 	atomic_fetch_add(&board->handled, 1);
 	/* Long enough to be found in here by a rescue. */
 	compute(100000);
+	while (board->stay)
+		compute(100);
 }
 
 static inline void worker(int idx, int kind)
