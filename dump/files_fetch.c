@@ -35,6 +35,7 @@ struct file_fetch {
 	const int *fds;
 	size_t n, taken;
 	bool threaded;
+	bool reuseport; /* Unix sockets may have that option */
 	pthread_t helper;
 	sem_t room;               /* batches that may be begun */
 	atomic_size_t begun;      /* descriptors, by either thread */
@@ -58,7 +59,7 @@ static void fetch_batch(struct file_fetch *f)
 		s->err = fetch(f->it, f->fds[i], &s->fi);
 		if (s->err || s->fi.domain != AF_UNIX)
 			continue;
-		sock_values_read(s->fi.local, &s->opts);
+		sock_values_read(s->fi.local, f->reuseport, &s->opts);
 		s->fi.opts = &s->opts;
 	}
 	atomic_store(&f->ready[from / BATCH % AHEAD], true);
@@ -112,6 +113,7 @@ struct file_fetch *file_fetch_start(struct pstree_item *it, const int *fds, size
 	if (!help_wanted)
 		return f;
 	sem_init(&f->room, 0, AHEAD);
+	f->reuseport = sock_values_reuseport();
 	f->threaded = !pthread_create(&f->helper, NULL, help, f);
 	return f;
 }

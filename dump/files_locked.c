@@ -74,11 +74,15 @@ bool file_may_be_locked(struct dump_ctx *ctx, const struct stat *st)
 	 */
 	if (ctx->own_ns[0] != PID_INIT_INO && has_name(f, st))
 		return true;
-	if (++f->lock_looks < FILES_MANY)
+	if (f->locks_ahead && pthread_tryjoin_np(f->locks_reader, NULL) == 0) {
+		f->locks_ahead = false;
+		f->lock_looks = FILES_MANY;
+	} else if (++f->lock_looks < FILES_MANY) {
 		return true;
-	if (f->locks_ahead)
+	} else if (f->locks_ahead) {
 		files_locked_end(ctx);
-	else if (f->lock_looks == FILES_MANY)
+	} else if (f->lock_looks == FILES_MANY) {
 		read_locks(f);
+	}
 	return !f->locked_known || idmap_get(&f->locked, st->st_ino);
 }

@@ -104,10 +104,14 @@ static void dump_times(const struct fd_info *fi, SkOptsEntry *o)
 	}
 }
 
-static int dump_filter(struct dump_ctx *ctx, const struct fd_info *fi, SkOptsEntry *o)
+static int dump_filter(struct dump_ctx *ctx, const struct fd_info *fi,
+		       const struct sockdiag_unix *u, SkOptsEntry *o)
 {
 	socklen_t n = 0;
 
+	/* The memory of a filter, eBPF or not, is charged to its socket, which has no other. */
+	if (u && u->rcvbuf && !u->optmem)
+		return 0;
 	if (sock_get(fi, SOL_SOCKET, SO_GET_FILTER, NULL, &n) < 0 && errno == EACCES)
 		return file_blocker(
 			ctx, fi, "sock-filter", EOPNOTSUPP,
@@ -217,7 +221,7 @@ int sock_dump_opts(struct dump_ctx *ctx, const struct fd_info *fi, const struct 
 	dump_times(fi, o);
 	if (sock_get(fi, SOL_SOCKET, SO_BINDTODEVICE, dev, &len) == 0 && dev[0])
 		o->so_bound_dev = arena_strdup(ctx->arena, dev);
-	ret = dump_filter(ctx, fi, o);
+	ret = dump_filter(ctx, fi, u, o);
 	if (ret)
 		return ret;
 	*out = o;

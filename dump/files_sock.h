@@ -14,7 +14,7 @@
 
 /* The options of a Unix socket: files_sockval.c. */
 #define SOCK_VALUE_NAMES 96 /* of SOL_SOCKET */
-#define SOCK_VALUES 27
+#define SOCK_VALUES 26
 struct sock_values {
 	struct sock_value {
 		uint16_t err; /* what getsockopt(2) said, positive */
@@ -22,7 +22,8 @@ struct sock_values {
 		uint8_t val[16];
 	} of[SOCK_VALUES];
 };
-void sock_values_read(int fd, struct sock_values *v);
+bool sock_values_reuseport(void);
+void sock_values_read(int fd, bool reuseport, struct sock_values *v);
 int sock_get(const struct fd_info *fi, int level, int name, void *val, socklen_t *len);
 
 bool sock_opt(int fd, int level, int name, uint32_t *val);

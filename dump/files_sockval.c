@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/fd.h"
+
 #ifndef SO_BUF_LOCK
 #define SO_BUF_LOCK 72
 #endif
@@ -22,24 +24,39 @@
 #define SO_INQ 84
 #endif
 
-/* What a Unix socket is asked for; the others are asked when they are wanted. */
+/* What every Unix socket is asked for; the others are asked when they are wanted. */
 static const uint8_t value_of[SOCK_VALUE_NAMES] = {
 	[SO_REUSEADDR] = 1,   [SO_DONTROUTE] = 2,    [SO_BROADCAST] = 3,     [SO_KEEPALIVE] = 4,
 	[SO_OOBINLINE] = 5,   [SO_NO_CHECK] = 6,     [SO_PRIORITY] = 7,      [SO_LINGER] = 8,
 	[SO_REUSEPORT] = 9,   [SO_PASSCRED] = 10,    [SO_PEERCRED] = 11,     [SO_RCVLOWAT] = 12,
-	[SO_RCVTIMEO] = 13,   [SO_SNDTIMEO] = 14,    [SO_BINDTODEVICE] = 15, [SO_GET_FILTER] = 16,
+	[SO_RCVTIMEO] = 13,   [SO_SNDTIMEO] = 14,    [SO_BINDTODEVICE] = 15, [SO_INQ] = 16,
 	[SO_TIMESTAMP] = 17,  [SO_PASSSEC] = 18,     [SO_TIMESTAMPNS] = 19,  [SO_MARK] = 20,
 	[SO_PEEK_OFF] = 21,   [SO_LOCK_FILTER] = 22, [SO_BUF_LOCK] = 23,     [SO_PASSPIDFD] = 24,
-	[SO_PASSRIGHTS] = 25, [SO_INQ] = 26,
+	[SO_PASSRIGHTS] = 25,
 };
-_Static_assert(SOCK_VALUES == 27, "one more than the last number above");
+_Static_assert(SOCK_VALUES == 26, "one more than the last number above");
+
+/**
+ * sock_values_reuseport - can a Unix socket have SO_REUSEPORT?
+ *
+ * Return: false since Linux 6.14, which refuses it.
+ */
+bool sock_values_reuseport(void)
+{
+	cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const int on = 1;
+
+	return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 ||
+	       errno != EOPNOTSUPP;
+}
 
 /**
  * sock_values_read - ask for all options that a Unix socket may have; in any thread
  * @fd: the socket
+ * @reuseport: what sock_values_reuseport() said
  * @v: filled
  */
-void sock_values_read(int fd, struct sock_values *v)
+void sock_values_read(int fd, bool reuseport, struct sock_values *v)
 {
 	for (int name = 0; name < SOCK_VALUE_NAMES; name++) {
 		struct sock_value *o = &v->of[value_of[name]];
@@ -47,8 +64,11 @@ void sock_values_read(int fd, struct sock_values *v)
 
 		if (!value_of[name])
 			continue;
-		/* Without room for it a filter tells its length. */
-		len = name == SO_GET_FILTER ? 0 : sizeof(o->val);
+		if (name == SO_REUSEPORT && !reuseport) {
+			*o = (struct sock_value){ .len = sizeof(int) };
+			continue;
+		}
+		len = sizeof(o->val);
 		o->err = getsockopt(fd, SOL_SOCKET, name, o->val, &len) < 0 ? (uint16_t)errno : 0;
 		o->len = (uint16_t)len;
 	}
@@ -75,10 +95,7 @@ int sock_get(const struct fd_info *fi, int level, int name, void *val, socklen_t
 		errno = o->err;
 		return -1;
 	}
-	if (name == SO_GET_FILTER && *len)
-		return getsockopt(fi->local, level, name, val, len);
-	if (name != SO_GET_FILTER)
-		memcpy(val, o->val, *len < o->len ? *len : o->len);
+	memcpy(val, o->val, *len < o->len ? *len : o->len);
 	*len = o->len;
 	return 0;
 }

@@ -65,11 +65,12 @@ static int take_unix(struct nl_msg *msg, void *arg)
 		u->wqueue = q->udiag_wqueue;
 	}
 	if (tb[UNIX_DIAG_MEMINFO] &&
-	    nla_len(tb[UNIX_DIAG_MEMINFO]) >= (int)((SK_MEMINFO_SNDBUF + 1) * sizeof(uint32_t))) {
+	    nla_len(tb[UNIX_DIAG_MEMINFO]) >= (int)((SK_MEMINFO_OPTMEM + 1) * sizeof(uint32_t))) {
 		const uint32_t *mem = nla_data(tb[UNIX_DIAG_MEMINFO]);
 
 		u->rcvbuf = mem[SK_MEMINFO_RCVBUF];
 		u->sndbuf = mem[SK_MEMINFO_SNDBUF];
+		u->optmem = mem[SK_MEMINFO_OPTMEM];
 	}
 	if (tb[UNIX_DIAG_ICONS]) {
 		u->nr_waiting = (size_t)nla_len(tb[UNIX_DIAG_ICONS]) / sizeof(uint32_t);

@@ -19,6 +19,7 @@ struct sockdiag_unix {
 	uint32_t rqueue;  /* bytes; of a listening one: connections not accepted yet */
 	uint32_t wqueue; /* memory of what the peer has not read; of a listening one: its backlog */
 	uint32_t rcvbuf, sndbuf; /* 0: the kernel does not say */
+	uint32_t optmem;         /* bytes of its filter, if the above are known */
 	uint32_t vfs_dev;        /* of the node it is bound to, as the kernel counts devices */
 	uint32_t vfs_ino;        /* 0: bound to no node */
 	const uint8_t *name;     /* as in sun_path */
