@@ -19,6 +19,17 @@ static void say_missing(struct cmd *c, const struct probe *p, int ret)
 		fail(c->r, "kernel-lacks", -ret, "%s is missing: %s", p->name, p->what);
 }
 
+/* What callers of CRIU ask for before they use it: here the kernel having it is not enough. */
+static bool is_unused(const char *name)
+{
+	static const char *const names[] = { "external_net_ns", "mem_dirty_track", "uffd-noncoop" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	return false;
+}
+
 static int check_feature(struct cmd *c)
 {
 	const char *name = c->o->feature;
@@ -30,7 +41,7 @@ static int check_feature(struct cmd *c)
 			printf("%-30s %s\n", probes[i].name, probes[i].what);
 		return 0;
 	}
-	if (!strcmp(name, "external_net_ns"))
+	if (is_unused(name))
 		return fail(c->r, "kernel-lacks", 0, "%s is not supported by this version", name);
 	if (!p)
 		return fail(c->r, "feature-unknown", 0, "no feature has the name %s", name);
