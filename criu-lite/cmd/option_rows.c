@@ -16,9 +16,10 @@
 #define RUNS (DUMP | RESTORE | CYCLE)
 #define FIELD(f) .field = offsetof(struct options, f)
 
-#define FLAG(n, l, f, v, h)                                                               \
-	{                                                                                 \
-		.name = n, .letter = l, .type = OPT_FLAG, FIELD(f), .verbs = v, .help = h \
+#define FLAG(n, l, f, v, h)                                                                    \
+	{                                                                                      \
+		.name = n, .no = "no-" n, .letter = l, .type = OPT_FLAG, FIELD(f), .verbs = v, \
+		.help = h                                                                      \
 	}
 #define VALUE(n, l, t, a, f, v, h)                                                           \
 	{                                                                                    \
@@ -30,9 +31,10 @@
 		.help = h                                                                  \
 	}
 /* Known to CRIU; --no-NAME of a flag is granted, as the thing is never done. */
-#define REFUSED(n, l, w)                                                                \
-	{                                                                               \
-		.name = n, .letter = l, .type = OPT_FLAG, .verbs = VERB_ALL, .lacks = w \
+#define REFUSED(n, l, w)                                                                    \
+	{                                                                                   \
+		.name = n, .no = "no-" n, .letter = l, .type = OPT_FLAG, .verbs = VERB_ALL, \
+		.lacks = w                                                                  \
 	}
 #define REFUSED_ARG(n, l, a, w)                                                                   \
 	{                                                                                         \
@@ -95,7 +97,7 @@ const struct option_row option_rows[] = {
 	VALUE("map", 0, OPT_LIST, "PID:FD=TARGET", maps, RESTORE, "a path, or fd[N], in place of one descriptor of one task (repeatable)"),
 	VALUE("ghost-limit", 0, OPT_SIZE, "SIZE", ghost_limit, RUNS, "largest deleted file that goes into the image (default: 1M)"),
 	FLAG("ghost-fiemap", 0, permitted, RUNS, "permit FIEMAP for deleted files"),
-	{ .name = "ext-unix-sk", .letter = 'x', .type = OPT_FLAG, .arg = "[INO,...]", FIELD(ext_unix_sk), .list = offsetof(struct options, ext_unix_inos), .verbs = RUNS, .help = "permit Unix sockets connected to the outside, or those named even if they come back closed" },
+	{ .name = "ext-unix-sk", .no = "no-ext-unix-sk", .letter = 'x', .type = OPT_FLAG, .arg = "[INO,...]", FIELD(ext_unix_sk), .list = offsetof(struct options, ext_unix_inos), .verbs = RUNS, .help = "permit Unix sockets connected to the outside, or those named even if they come back closed" },
 	FLAG("evasive-devices", 0, evasive_devices, RUNS, "permit another path to the same device"),
 	FLAG("unprivileged", 0, permitted, VERB_ALL, "permit to run without root, as is always done"),
 	FLAG("weak-sysctls", 0, permitted, RESTORE, "permit missing sysctls"),

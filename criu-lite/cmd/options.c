@@ -48,8 +48,7 @@ const struct option_row *option_find(const char *name, bool *negated)
 			*negated = false;
 			return row;
 		}
-		if (row->type == OPT_FLAG && !strncmp(name, "no-", 3) &&
-		    !strcmp(name + 3, row->name)) {
+		if (row->type == OPT_FLAG && !strcmp(name, row->no)) {
 			*negated = true;
 			return row;
 		}
@@ -251,8 +250,7 @@ static struct option *getopt_table(struct arena *a, char *letters)
 
 		*p++ = (struct option){ row->name, has, NULL, 256 + (int)i };
 		if (row->type == OPT_FLAG)
-			*p++ = (struct option){ arena_printf(a, "no-%s", row->name), has, NULL,
-						65536 + (int)i };
+			*p++ = (struct option){ row->no, has, NULL, 65536 + (int)i };
 		if (row->letter)
 			letters += sprintf(letters, "%c%s", row->letter,
 					   has == required_argument   ? ":"

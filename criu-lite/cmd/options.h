@@ -81,6 +81,7 @@ enum option_type {
 /* One row of the table. Without help it is known to CRIU and not honoured. */
 struct option_row {
 	const char *name;
+	const char *no;  /* of a flag: "no-NAME" */
 	const char *arg; /* NULL: takes none; "[X]": may take one */
 	const char *help;
 	const char *words; /* OPT_WORD: those accepted, each between blanks */

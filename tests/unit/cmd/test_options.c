@@ -238,6 +238,12 @@ START_TEST(table)
 
 		ck_assert_ptr_eq(option_find(row->name, &negated), row);
 		ck_assert_msg(row->help || row->lacks, "%s: neither", row->name);
+		ck_assert_msg((row->type == OPT_FLAG) == (row->no != NULL), "%s", row->name);
+		if (row->no) {
+			ck_assert_str_eq(row->no + 3, row->name);
+			ck_assert_ptr_eq(option_find(row->no, &negated), row);
+			ck_assert(negated);
+		}
 		for (size_t k = 0; row->letter && k < i; k++)
 			ck_assert_msg(option_rows[k].letter != row->letter, "-%c twice",
 				      row->letter);
