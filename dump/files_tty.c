@@ -21,30 +21,33 @@
 #define CC_BYTES 19 /* of c_cc in the kernel's struct termios */
 
 /* The image format has the 19 bytes in the first words of as many. */
-static TermiosEntry *new_termios(struct arena *a, const cc_t *c_cc)
+static TermiosEntry *new_termios(struct arena *a, const struct termios *t)
 {
 	TermiosEntry *e = arena_new_of(a, TermiosEntry);
 
 	termios_entry__init(e);
+	e->c_iflag = t->c_iflag;
+	e->c_oflag = t->c_oflag;
+	e->c_cflag = t->c_cflag;
+	e->c_lflag = t->c_lflag;
+	e->c_line = t->c_line;
 	e->n_c_cc = CC_BYTES;
 	e->c_cc = arena_array(a, uint32_t, CC_BYTES);
-	memcpy(e->c_cc, c_cc, CC_BYTES);
+	memcpy(e->c_cc, t->c_cc, CC_BYTES);
 	return e;
 }
 
 static TermiosEntry *get_termios(struct arena *a, int fd)
 {
 	struct termios2 t;
+	struct termios common;
 	TermiosEntry *e;
 
 	if (ioctl(fd, TCGETS2, &t) < 0)
 		return NULL;
-	e = new_termios(a, t.c_cc);
-	e->c_iflag = t.c_iflag;
-	e->c_oflag = t.c_oflag;
-	e->c_cflag = t.c_cflag;
-	e->c_lflag = t.c_lflag;
-	e->c_line = t.c_line;
+	/* It begins as the older one does. */
+	memcpy(&common, &t, sizeof(common));
+	e = new_termios(a, &common);
 	e->c_ispeed = t.c_ispeed;
 	e->c_ospeed = t.c_ospeed;
 	return e;
@@ -53,17 +56,8 @@ static TermiosEntry *get_termios(struct arena *a, int fd)
 static TermiosEntry *get_locked(struct arena *a, int fd)
 {
 	struct termios t;
-	TermiosEntry *e;
 
-	if (ioctl(fd, TIOCGLCKTRMIOS, &t) < 0)
-		return NULL;
-	e = new_termios(a, t.c_cc);
-	e->c_iflag = t.c_iflag;
-	e->c_oflag = t.c_oflag;
-	e->c_cflag = t.c_cflag;
-	e->c_lflag = t.c_lflag;
-	e->c_line = t.c_line;
-	return e;
+	return ioctl(fd, TIOCGLCKTRMIOS, &t) < 0 ? NULL : new_termios(a, &t);
 }
 
 /**

@@ -138,6 +138,8 @@ int restore_check(struct restore_ctx *ctx);
 /* vdso.c: the kernel's own code is the one that the tasks know. */
 int vdso_check(struct restore_ctx *ctx);
 void vdso_map(struct batch *b, const struct pstree_item *it);
+/* restore.c: the images to the model. */
+int restore_load(struct restore_ctx *ctx);
 /* plan.c: helpers, births, places of the remote code. */
 int restore_plan(struct restore_ctx *ctx);
 /* guardian.c: kills what was born if the tool dies before the commit. */

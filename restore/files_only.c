@@ -48,14 +48,10 @@ struct files_only {
 static int load(struct files_only *f)
 {
 	struct restore_ctx *ctx = &f->ctx;
-	int ret = image_verify(ctx->images);
+	int ret = restore_load(ctx);
 
-	if (ret >= 0)
-		ret = image_load_tree(ctx->images, ctx->report, &ctx->tree);
-	if (ret < 0)
+	if (ret)
 		return ret;
-	ctx->arena = ctx->tree->arena;
-	engine_bind_types(ctx->tree);
 	return files_pick(ctx, f->o->pid, f->o->fds, &f->picked, &f->n);
 }
 

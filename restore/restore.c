@@ -23,7 +23,13 @@
 
 #define DEFAULT_TIMEOUT 10 /* seconds, as the option's */
 
-static int stage_load(struct restore_ctx *ctx)
+/**
+ * restore_load - the images, if they are what was written, to the model
+ * @ctx: the run
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int restore_load(struct restore_ctx *ctx)
 {
 	int ret = image_verify(ctx->images);
 
@@ -33,7 +39,14 @@ static int stage_load(struct restore_ctx *ctx)
 		return ret;
 	ctx->arena = ctx->tree->arena;
 	engine_bind_types(ctx->tree);
-	return seccomp_load(ctx);
+	return 0;
+}
+
+static int stage_load(struct restore_ctx *ctx)
+{
+	int ret = restore_load(ctx);
+
+	return ret ? ret : seccomp_load(ctx);
 }
 
 /* Obstacles of both kinds are listed before the first process is made. */

@@ -90,6 +90,17 @@ def wait_signal(*signals):
             return got
 
 
+def does(code):
+    """What an expression gives, None for a statement; an exception as text."""
+    try:
+        try:
+            return eval(code, globals())
+        except SyntaxError:
+            return exec(code, globals())
+    except Exception as e:
+        return "%s: %s" % (type(e).__name__, e)
+
+
 def serve(name):
     # The reader of commands must not be the last: the FIFO is open for both.
     fd, text = os.open("cmd." + name, os.O_RDWR), b""
@@ -100,14 +111,7 @@ def serve(name):
             line, text = text.split(b"\n", 1)
             seq, code = line.decode().split(" ", 1)
             code = code.replace("\\n", "\n")
-            try:
-                try:
-                    got = eval(code, globals())
-                except SyntaxError:
-                    got = exec(code, globals())
-            except Exception as e:
-                got = "%s: %s" % (type(e).__name__, e)
-            say(name, int(seq), got)
+            say(name, int(seq), does(code))
 
 
 def child(name, flags=0):
@@ -142,14 +146,7 @@ def worker(name):
             code = todo.get()
             if code is None:
                 return done.put(None)
-            try:
-                try:
-                    got = eval(code, globals())
-                except SyntaxError:
-                    got = exec(code, globals())
-            except Exception as e:
-                got = "%s: %s" % (type(e).__name__, e)
-            done.put(got)
+            done.put(does(code))
     threading.Thread(target=run, daemon=True).start()
     return done.get()
 

@@ -17,6 +17,7 @@
 #define CL_CRIU_MINOR 2
 #define CL_CRIU_VERSION "4.2"
 
+struct dump_opts;
 struct json_object;
 struct pstree;
 struct rpc_host;
@@ -75,6 +76,7 @@ int outside_parse(struct cmd *c, struct restore_opts *opts);
 int verify_tree(struct cmd *c, struct pstree *image);
 
 /* source.c: the state of a live tree, an image or a saved snapshot. */
+int source_live(struct cmd *c, const struct dump_opts *how, struct pstree **out);
 int source_state(struct cmd *c, const char *what, struct json_object **out);
 int source_outline(struct cmd *c, const char *what, struct json_object **out);
 

@@ -20,29 +20,38 @@
 
 #define STATE_FILE_MAX (256l << 20) /* bytes */
 
+/**
+ * source_live - the model of a live tree
+ * @c: the command
+ * @how: which one, and what of it: pid, like, attached, outline
+ * @out: gets the model
+ *
+ * A look changes nothing, so it needs no permission by option.
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int source_live(struct cmd *c, const struct dump_opts *how, struct pstree **out)
+{
+	struct dump_opts opts = *how;
+
+	opts.images_fd = -1;
+	opts.shell_job = opts.tcp_established = opts.file_locks = opts.link_remap = true;
+	opts.ext_unix_sk = opts.evasive_devices = true;
+	opts.ghost_limit = UINT64_MAX;
+	opts.timeout = c->o->timeout;
+	return dump_state(&opts, c->r, out);
+}
+
 static int state_of_pid(struct cmd *c, const char *what, bool outline, struct json_object **out)
 {
 	unsigned long pid = strtoul(what, NULL, 10);
-	/* A look changes nothing, so it needs no permission by option. */
-	struct dump_opts opts = {
-		.pid = (pid_t)pid,
-		.images_fd = -1,
-		.shell_job = true,
-		.tcp_established = true,
-		.file_locks = true,
-		.link_remap = true,
-		.ext_unix_sk = true,
-		.evasive_devices = true,
-		.ghost_limit = UINT64_MAX,
-		.timeout = c->o->timeout,
-		.outline = outline,
-	};
+	struct dump_opts how = { .pid = (pid_t)pid, .outline = outline };
 	struct pstree *tree = NULL;
 	int ret;
 
 	if (!pid || pid > INT32_MAX)
 		return fail(c->r, "option-value", 0, "%s is not a pid", what);
-	ret = dump_state(&opts, c->r, &tree);
+	ret = source_live(c, &how, &tree);
 	if (ret < 0)
 		return ret;
 	ret = state_json(tree, out);

@@ -51,22 +51,9 @@ static void note_stopped(struct pstree *live, const struct pstree *image)
 
 static int live_state(struct cmd *c, const struct pstree *image, struct json_object **out)
 {
-	struct dump_opts opts = {
-		.pid = image->root->pid,
-		.images_fd = -1,
-		.shell_job = true,
-		.tcp_established = true,
-		.file_locks = true,
-		.link_remap = true,
-		.ext_unix_sk = true,
-		.evasive_devices = true,
-		.ghost_limit = UINT64_MAX,
-		.like = image,
-		.timeout = c->o->timeout,
-		.attached = true,
-	};
+	struct dump_opts how = { .pid = image->root->pid, .like = image, .attached = true };
 	struct pstree *tree = NULL;
-	int ret = dump_state(&opts, c->r, &tree);
+	int ret = source_live(c, &how, &tree);
 
 	if (ret < 0)
 		return ret;

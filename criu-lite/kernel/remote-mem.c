@@ -55,6 +55,23 @@ int remote_scan_maps(pid_t tid, struct remote_gap *gap)
 	return 0;
 }
 
+struct map_line {
+	unsigned long start, end, ino;
+	char perms[8];
+};
+
+/* The next line of a maps file. */
+static bool next_map(FILE *f, struct map_line *m)
+{
+	char line[512];
+
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx-%lx %7s %*s %*s %lu", &m->start, &m->end, m->perms,
+			   &m->ino) == 4)
+			return true;
+	return false;
+}
+
 /*
  * The first private executable mapping of a file that starts at *@start or
  * above; sets both. Returns 1, 0 if there is none, or -errno.
@@ -62,19 +79,16 @@ int remote_scan_maps(pid_t tid, struct remote_gap *gap)
 int remote_code_at(pid_t tid, unsigned long *start, unsigned long *end)
 {
 	FILE *f = maps_open(tid);
-	unsigned long a, b, ino;
-	char line[512], perms[8];
+	struct map_line m;
 	int ret = 0;
 
 	if (!f)
 		return errno == ENOENT ? -ESRCH : -errno;
-	while (!ret && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%lx-%lx %7s %*s %*s %lu", &a, &b, perms, &ino) != 4)
+	while (!ret && next_map(f, &m)) {
+		if (m.start < *start || m.end > ARCH_USER_END || !m.ino || strcmp(m.perms, "r-xp"))
 			continue;
-		if (a < *start || b > ARCH_USER_END || !ino || strcmp(perms, "r-xp"))
-			continue;
-		*start = a;
-		*end = b;
+		*start = m.start;
+		*end = m.end;
 		ret = 1;
 	}
 	fclose(f);
@@ -85,17 +99,14 @@ int remote_code_at(pid_t tid, unsigned long *start, unsigned long *end)
 int remote_mapped_at(pid_t tid, unsigned long start, unsigned long *end)
 {
 	FILE *f = maps_open(tid);
-	unsigned long a, b, ino;
-	char line[512], perms[8];
+	struct map_line m;
 	int ret = 0;
 
 	if (!f)
 		return errno == ENOENT ? -ESRCH : -errno;
-	while (!ret && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%lx-%lx %7s %*s %*s %lu", &a, &b, perms, &ino) != 4)
-			continue;
-		if (a == start && !ino && !strcmp(perms, "rw-p")) {
-			*end = b;
+	while (!ret && next_map(f, &m)) {
+		if (m.start == start && !m.ino && !strcmp(m.perms, "rw-p")) {
+			*end = m.end;
 			ret = 1;
 		}
 	}

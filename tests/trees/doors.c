@@ -51,16 +51,34 @@ static void fail(const char *what)
 	exit(1);
 }
 
+static int open_door(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		fail("open");
+	return fd;
+}
+
+/* Where a client writes how its calls have ended. */
+static int open_counts(void)
+{
+	char name[64];
+	int fd;
+
+	snprintf(name, sizeof(name), "clients.%d", getpid());
+	fd = open(name, O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0)
+		fail("open");
+	return fd;
+}
+
 static void call_for_ever(const char *path)
 {
 	long ok = 0, interrupted = 0, dead = 0;
-	int fd = open(path, O_RDWR | O_CLOEXEC), out;
-	char name[64], line[160];
+	int fd = open_door(path), out = open_counts();
+	char line[160];
 
-	snprintf(name, sizeof(name), "clients.%d", getpid());
-	out = open(name, O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd < 0 || out < 0)
-		fail("open");
 	for (long i = 1;; i++) {
 		struct request r = { .number = i, .pid = getpid() }, got = { .number = 0 };
 		door_arg_t a = { .data_ptr = (char *)&r,
@@ -93,13 +111,9 @@ static void call_for_ever(const char *path)
 static void ask_for_ever(const char *path)
 {
 	static const char version[] = { 0x08, 0x0a, 0x10, 0x01 };
-	int fd = open(path, O_RDWR | O_CLOEXEC), out;
-	char name[64], line[160];
+	int fd = open_door(path), out = open_counts();
+	char line[160];
 
-	snprintf(name, sizeof(name), "clients.%d", getpid());
-	out = open(name, O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd < 0 || out < 0)
-		fail("open");
 	for (long i = 1;; i++) {
 		char ask[] = { 0x08, 0x0a }, got[256];
 		door_arg_t a = {
