@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Unix sockets of several processes: files in flight that are opened late, and dumps killed while they look at queues."""
 from cl import *
-import random
+import random, socket
 
 SO_PEEK_OFF, SO_PASSCRED = 42, 16
 PROG = os.path.join(DIR, "prog.py")
@@ -166,6 +166,34 @@ def test_deleted_name():
         time.sleep(0.05)
         poke(pid, out, n + 1)
     stop_all()
+
+
+ACCEPTED = r'''
+import os, socket, struct
+at = os.getcwd() + "/accepted"
+l = socket.socket(socket.AF_UNIX)
+l.bind(at)
+l.listen(1)
+print("READY", flush=True)
+s, _ = l.accept()
+while True:
+    s.recv(100)
+    print(struct.unpack("iii", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1:], flush=True)
+    s, _ = l.accept()
+'''
+
+
+def test_client_that_lives_on_outside():
+    """It has closed its end, and its pid cannot be had again: the server goes on, and is verified."""
+    pid, out = start(["/usr/bin/python3", "-c", ACCEPTED], log="served"), os.path.join(DIR, "served")
+    until("the server", 10, lambda: "READY" in open(out).read())
+    for n in range(1, 3):
+        with socket.socket(socket.AF_UNIX) as c:
+            c.connect(os.path.join(DIR, "accepted"))
+            c.send(b"x")
+            until("the server to read", 10, lambda: len(open(out).readlines()) == n + 1)
+        cycle(pid)
+        assert open(out).readlines()[-1] == "(0, 0)\n"
 
 
 def test_messages_without_a_byte():
