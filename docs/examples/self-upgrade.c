@@ -7,6 +7,7 @@
  *	./self-upgrade 7070 &
  *	kill -USR2 $!
  */
+#define _GNU_SOURCE /* accept4(), ppoll() */
 #include <criu-lite/fdframe.h>
 #include <criu-lite/fdupgrade.h>
 

@@ -287,7 +287,7 @@ def test_example_upgrades_itself():
     os.symlink(os.path.join(os.path.abspath(top), "criu-lite/lib"), include + "/criu-lite")
     if not os.path.samefile(BUILD, os.path.join(top, "build")):
         raise Skip("only for the ordinary build")
-    subprocess.run(["cc", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-I" + include, "-o", prog, os.path.join(top, "docs/examples/self-upgrade.c"),
+    subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-I" + include, "-o", prog, os.path.join(top, "docs/examples/self-upgrade.c"),
                     os.path.join(BUILD, "lib/libcriu-lite-fd.a")], check=True)
     pid = start([prog, "7403"])
     until("the server", 10, lambda: ask_server(ok=False))

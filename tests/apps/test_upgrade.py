@@ -116,7 +116,7 @@ def test_offer():
         raise Skip("only for the ordinary build")
     os.makedirs(include)
     os.symlink(os.path.join(HERE, "../../criu-lite/lib"), include + "/criu-lite")
-    subprocess.run(["cc", "-D_GNU_SOURCE", "-I" + include, "-o", prog, os.path.join(HERE, "../../docs/examples/self-upgrade.c"),
+    subprocess.run(["cc", "-I" + include, "-o", prog, os.path.join(HERE, "../../docs/examples/self-upgrade.c"),
                     os.path.join(build, "lib/libcriu-lite-fd.a")], check=True)
     pid = start([prog, "9403"])
     until("the server", 10, lambda: listens(pid))
