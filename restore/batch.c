@@ -4,6 +4,9 @@
 #include "restore/batch.h"
 
 #include <errno.h>
+#include <unistd.h>
+
+#define RETRY_US 10000
 
 /**
  * batch_add - append a call
@@ -38,6 +41,28 @@ static int batch_lost(struct restore_ctx *ctx, pid_t tid, int ret)
 	return fail(ctx->report, "remote-call", -ret, "thread %d: run system calls in it", tid);
 }
 
+/* The first call that has failed, or the end. */
+static size_t succeeded(const struct batch *b)
+{
+	size_t i = 0;
+
+	while (i < b->n && !(b->calls[i].ret < 0 && b->calls[i].ret > -4096))
+		i++;
+	return i;
+}
+
+static int judge(struct restore_ctx *ctx, pid_t tid, const struct batch *b)
+{
+	const size_t i = succeeded(b);
+	const struct remote_call *c = &b->calls[i];
+
+	if (i == b->n)
+		return 0;
+	return fail(ctx->report, "remote-call", (int)-c->ret,
+		    "thread %d: %s (%#lx, %#lx, %#lx, %#lx)", tid, b->what[i], c->args[0],
+		    c->args[1], c->args[2], c->args[3]);
+}
+
 /**
  * batch_start - let a thread begin to run a batch
  * @ctx: the run
@@ -67,17 +92,7 @@ int batch_finish(struct restore_ctx *ctx, struct remote *r, pid_t tid, struct ba
 {
 	int ret = remote_finish(r, tid, b->calls, b->n, REMOTE_STOP_ON_ERROR);
 
-	if (ret < 0)
-		return batch_lost(ctx, tid, ret);
-	for (size_t i = 0; i < b->n; i++) {
-		const struct remote_call *c = &b->calls[i];
-
-		if (c->ret < 0 && c->ret > -4096)
-			return fail(ctx->report, "remote-call", (int)-c->ret,
-				    "thread %d: %s (%#lx, %#lx, %#lx, %#lx)", tid, b->what[i],
-				    c->args[0], c->args[1], c->args[2], c->args[3]);
-	}
-	return 0;
+	return ret < 0 ? batch_lost(ctx, tid, ret) : judge(ctx, tid, b);
 }
 
 /**
@@ -91,12 +106,27 @@ int batch_finish(struct restore_ctx *ctx, struct remote *r, pid_t tid, struct ba
  */
 int batch_run(struct restore_ctx *ctx, struct remote *r, pid_t tid, struct batch *b)
 {
+	struct batch rest = *b;
 	int ret;
 
-	if (!b->n)
-		return 0;
-	ret = batch_start(ctx, r, tid, b);
-	return ret < 0 ? ret : batch_finish(ctx, r, tid, b);
+	for (unsigned tries = 0; rest.n; tries++) {
+		size_t ok;
+
+		ret = batch_start(ctx, r, tid, &rest);
+		if (ret < 0)
+			return ret;
+		ret = remote_finish(r, tid, rest.calls, rest.n, REMOTE_STOP_ON_ERROR);
+		if (ret < 0)
+			return batch_lost(ctx, tid, ret);
+		ok = succeeded(&rest);
+		if (ok == rest.n || rest.calls[ok].ret != -EEXIST || tries >= b->retries)
+			return judge(ctx, tid, &rest);
+		usleep(RETRY_US);
+		rest.calls += ok;
+		rest.what += ok;
+		rest.n -= ok;
+	}
+	return 0;
 }
 
 /* Alignment of what one call refers to may cost so much. */

@@ -12,6 +12,7 @@ struct batch {
 	struct remote_call *calls;
 	const char **what;
 	size_t n, room;
+	unsigned retries; /* of a call that says EEXIST, 10 ms apart, by batch_run() */
 };
 
 void batch_add(struct batch *b, const char *what, long nr, unsigned long a0, unsigned long a1,

@@ -24,12 +24,18 @@
 #include "restore/timers.h"
 
 /*
+ * The kernel frees the id of a thread that has ended a moment after its leader
+ * can be waited for (Linux 6.16), and lists nobody by it any more: up to 2 s.
+ */
+#define TID_TRIES 200
+
+/*
  * Those with tables of their own are there: see early.c.
  * CLONE_PTRACE: the thread is born traced by us and stops before its first instruction.
  */
 static int make_threads(struct restore_ctx *ctx, struct pstree_item *it)
 {
-	struct batch b = { .arena = ctx->arena };
+	struct batch b = { .arena = ctx->arena, .retries = TID_TRIES };
 	struct remote *r = it->restore->remote;
 	struct ptrace_stop stop;
 	int ret;
