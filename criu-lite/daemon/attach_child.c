@@ -18,7 +18,6 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -155,7 +154,7 @@ static int make_file(void)
 	return fd < 0 || fchmod(fd, 0666) < 0 ? -errno : 0;
 }
 
-static int serve(const struct server *s, int ready)
+static int serve(struct server *s, int ready)
 {
 	int fd = door_create(errand, NULL, DOOR_NO_CANCEL), sig;
 	door_info_t mine, there;
@@ -176,6 +175,13 @@ static int serve(const struct server *s, int ready)
 	return 0;
 }
 
+static const struct child_kind attach_kind = {
+	.name = "criu-lite-attac",
+	.what = "the process that attaches doors",
+	.error = "door-attach",
+	.serve = serve,
+};
+
 /**
  * attach_child_start - attach doors for others, if the service is to do that
  * @s: the server
@@ -186,33 +192,7 @@ static int serve(const struct server *s, int ready)
  */
 int attach_child_start(struct server *s)
 {
-	int ready[2];
-	ssize_t got;
-	char c;
-
-	if (!s->o->attach)
-		return 0;
-	if (pipe2(ready, O_CLOEXEC) < 0)
-		return fail(s->report, "door-attach", errno, "pipe2()");
-	s->attach = child_fork(s, "criu-lite-attac");
-	if (s->attach == 0) {
-		close(ready[0]);
-		_exit(serve(s, ready[1]) < 0);
-	}
-	close(ready[1]);
-	do
-		got = s->attach < 0 ? 0 : read(ready[0], &c, 1);
-	while (got < 0 && errno == EINTR);
-	close(ready[0]);
-	if (got == 1)
-		return 0;
-	if (s->attach < 0)
-		return fail(s->report, "door-attach", errno,
-			    "fork the process that attaches doors");
-	/* It has recorded why. */
-	waitpid(s->attach, NULL, 0);
-	s->attach = 0;
-	return -ECANCELED;
+	return s->o->attach ? child_start(s, &attach_kind, &s->attach) : 0;
 }
 
 /**

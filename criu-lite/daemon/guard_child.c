@@ -8,15 +8,16 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/signalfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "daemon/guard.h"
 #include "daemon/server.h"
 
-static int guard_files(const struct service_opts *o, struct report *r, int ready)
+static int guard_files(struct server *s, int ready)
 {
+	const struct service_opts *o = s->o;
+	struct report *r = s->report;
 	cleanup_close int signals = -1;
 	struct guard *g = NULL;
 	int ret = guard_new(&g, r);
@@ -39,6 +40,13 @@ static int guard_files(const struct service_opts *o, struct report *r, int ready
 	return ret;
 }
 
+static const struct child_kind guard_kind = {
+	.name = "criu-lite-locks",
+	.what = "the guard of files",
+	.error = "guard-events",
+	.serve = guard_files,
+};
+
 /**
  * guard_child_start - guard the files that the service is to guard, if there are any
  * @s: the server
@@ -49,34 +57,7 @@ static int guard_files(const struct service_opts *o, struct report *r, int ready
  */
 int guard_child_start(struct server *s)
 {
-	int ready[2];
-	ssize_t got;
-	char c;
-
-	if (!s->o->nr_guards)
-		return 0;
-	if (pipe2(ready, O_CLOEXEC) < 0)
-		return fail(s->report, "guard-events", errno, "pipe2()");
-	s->guard = child_fork(s, "criu-lite-locks");
-	if (s->guard == 0) {
-		close(ready[0]);
-		_exit(guard_files(s->o, s->report, ready[1]) < 0);
-	}
-	close(ready[1]);
-	if (s->guard < 0) {
-		close(ready[0]);
-		return fail(s->report, "guard-events", errno, "fork the guard of files");
-	}
-	do
-		got = read(ready[0], &c, 1);
-	while (got < 0 && errno == EINTR);
-	close(ready[0]);
-	if (got == 1)
-		return 0;
-	/* It has recorded why. */
-	waitpid(s->guard, NULL, 0);
-	s->guard = 0;
-	return -ECANCELED;
+	return s->o->nr_guards ? child_start(s, &guard_kind, &s->guard) : 0;
 }
 
 /**

@@ -84,7 +84,16 @@ void ready_end(struct server *s);
 void ready_ended(struct server *s, pid_t pid);
 
 /* child.c */
+struct child_kind {
+	const char *name;  /* of the process */
+	const char *what;  /* it is, for whoever reads of it */
+	const char *error; /* id of what may go wrong with it */
+	/* Writes a byte to @ready when it is; then the life of the child. */
+	int (*serve)(struct server *s, int ready);
+};
+
 pid_t child_fork(struct server *s, const char *name);
+int child_start(struct server *s, const struct child_kind *k, pid_t *pid);
 
 /* guard_child.c */
 int guard_child_start(struct server *s);
