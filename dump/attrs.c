@@ -70,8 +70,6 @@ static int thread_cpus(struct dump_ctx *ctx, pid_t tid, ThreadAttrsEntry *e)
 
 	if (n < 0)
 		return task_fail(ctx, tid, -errno, "sched_getaffinity()");
-	if (!ctx->cpus)
-		ctx->cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	left = ctx->cpus;
 	for (long i = 0; i < n; i++) {
 		left -= __builtin_popcount(cpus[i]);

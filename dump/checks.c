@@ -61,6 +61,7 @@ int freeze_check_target(struct dump_ctx *ctx)
 	int ret;
 
 	own_namespaces(ctx);
+	ctx->cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	if (root->pid == 1)
 		return fail(ctx->report, "target-init", EOPNOTSUPP,
 			    "pid 1 is the init process of this pid namespace");

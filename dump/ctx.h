@@ -91,7 +91,7 @@ struct dump_ctx {
 	int *kept; /* copies of sockets: dump/files_kept.c */
 	size_t nr_kept, kept_room;
 	struct dump_shmem *shmems;
-	long cpus;                           /* online; 0: not asked yet */
+	long cpus;                           /* online */
 	SeccompEntry *seccomp;               /* the filters of all tasks, or NULL */
 	struct proc_text text;               /* for whoever reads a file of /proc */
 	uint64_t deadline_ns;                /* CLOCK_MONOTONIC: --timeout */
@@ -169,6 +169,7 @@ int dump_vma_files(struct dump_ctx *ctx); /* after dump_files(): mapped files, e
 int dump_room(struct dump_ctx *ctx);
 int dump_pages(struct dump_ctx *ctx); /* pages images, or hashes for `state` */
 /* files.c */
+int dump_files_begin(struct dump_ctx *ctx);
 int dump_files(struct dump_ctx *ctx); /* every descriptor of every task */
 struct file_desc *dump_mapped_file(struct dump_ctx *ctx, struct pstree_item *it, uint64_t start,
 				   uint64_t end, uint32_t open_flags); /* NULL: recorded */

@@ -74,6 +74,12 @@ static void undo_freeze(struct dump_ctx *ctx)
 	dump_close(ctx);
 }
 
+/* If it has not come to the stage that does so. */
+static void undo_files_begin(struct dump_ctx *ctx)
+{
+	dump_files_finish(ctx);
+}
+
 static void undo_files(struct dump_ctx *ctx)
 {
 	struct shmem *s;
@@ -171,6 +177,7 @@ static const struct stage stages[] = {
 	{ "pre-dump script", stage_pre_dump, NULL, FOR_IMAGES },
 	{ "room for pages", dump_room, undo_room, FOR_IMAGES },
 	{ "guardian", stage_guardian, dump_guardian_stop, FOR_BOTH },
+	{ "files, ahead", dump_files_begin, undo_files_begin, FOR_BOTH },
 	{ "freeze", dump_freeze, undo_freeze, FOR_BOTH },
 	{ "memory maps", dump_vmas, NULL, FOR_BOTH },
 	{ "tasks", dump_tasks, NULL, FOR_BOTH },

@@ -221,7 +221,15 @@ static int thread_tables(struct dump_ctx *ctx, struct table_order *o, struct pst
 	return bad;
 }
 
-static int files_init(struct dump_ctx *ctx)
+/**
+ * dump_files_begin - what there is to know before any file is looked at
+ * @ctx: the dump; nothing is stopped yet, as none of this is about the tree
+ *
+ * dump_files_finish() is to follow, also after a failure.
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int dump_files_begin(struct dump_ctx *ctx)
 {
 	cleanup_close int mem = memfd_create("probe", MFD_CLOEXEC);
 	struct dump_files *f = arena_new_of(ctx->arena, struct dump_files);
@@ -240,8 +248,7 @@ static int files_init(struct dump_ctx *ctx)
 	if (pipe2(f->scratch, O_CLOEXEC | O_NONBLOCK) < 0 || fstat(f->scratch[0], &st) < 0)
 		return fail(ctx->report, "file-table", errno, "pipe2()");
 	f->pipe_dev = st.st_dev;
-	f->netns = ctx->own_ns[NS_NET];
-	return outside_begin(ctx);
+	return 0;
 }
 
 /**
@@ -256,8 +263,10 @@ int dump_files(struct dump_ctx *ctx)
 {
 	struct table_order order = { 0 };
 	struct pstree_item *it;
-	int bad = files_init(ctx), ret;
+	int bad, ret;
 
+	ctx->files->netns = ctx->own_ns[NS_NET];
+	bad = outside_begin(ctx);
 	if (bad)
 		return bad;
 	list_for_each(it, &ctx->tree->items, list) {
