@@ -101,6 +101,7 @@ static int open_conn(int fd, const struct stat *st, struct door_conn **out)
 	c->dev = st->st_dev;
 	c->ino = st->st_ino;
 	c->stamp = st->st_mtim;
+	c->turns.skip = DOOR_TURNS_AFTER;
 	ret = door_up();
 	if (!ret)
 		ret = door_connect(st, &c->sock);

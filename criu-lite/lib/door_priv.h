@@ -203,9 +203,11 @@ bool door_same_cpu(const _Atomic uint32_t *peer_cpu);
 uint64_t door_now(void);
 
 /* door_turns.c */
+#define DOOR_TURNS_AFTER 64 /* calls */
 struct door_turns {
-	uint64_t again; /* nanoseconds: no bet before that */
-	uint64_t pause; /* nanoseconds, of the last that was lost */
+	unsigned int skip;  /* calls to come that do without */
+	unsigned int pause; /* what that was after the last that was lost */
+	unsigned int won;   /* since then */
 };
 
 bool door_turns_serve(const struct door_arena *a);

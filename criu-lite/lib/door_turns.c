@@ -6,8 +6,9 @@
  * It is a bet that there are no more than two. A third one that can run gets
  * the processor too, for milliseconds; and where scheduling keeps the two in
  * groups of their own a yield does nothing. The client sees either by its
- * clock: it sleeps as ever then, and for a while makes no such bet again. The
- * server does as the client does, since half of it is slower than none.
+ * clock: it sleeps as ever then, and does so in thousands of calls to come. Only
+ * one that calls often bets at all. The server does as the client does, since
+ * half of it is slower than none.
  */
 #include "lib/door_priv.h"
 
@@ -16,10 +17,11 @@
 #include <signal.h>
 
 #define YIELDS 2
-#define SOON 50000ull         /* nanoseconds: in time */
-#define PAUSE_MIN 20000000ull /* nanoseconds without, after a bet that was lost */
-#define PAUSE_MAX 10000000000ull
-#define LONG 8 /* pauses; what is lost after that is another matter */
+#define SOON 50000ull /* nanoseconds: in time */
+/* Calls. One that is lost costs what these bring in together. */
+#define WORTH 2000u
+#define PAUSE_MIN (2 * WORTH)
+#define PAUSE_MAX (1000 * WORTH)
 
 static bool yield_until(const _Atomic uint32_t *word, uint32_t val)
 {
@@ -28,13 +30,14 @@ static bool yield_until(const _Atomic uint32_t *word, uint32_t val)
 	return atomic_load(word) != val;
 }
 
-static void lost(struct door_turns *t, uint64_t now)
+static void lost(struct door_turns *t)
 {
-	if (now - t->again > LONG * t->pause)
+	if (!t->pause || t->won >= WORTH)
 		t->pause = PAUSE_MIN;
 	else if (t->pause < PAUSE_MAX)
 		t->pause *= 2;
-	t->again = now + t->pause;
+	t->skip = t->pause;
+	t->won = 0;
 }
 
 /* One of @set that the program handles, and that is not blocked by @mask. */
@@ -77,21 +80,24 @@ bool door_turns_serve(const struct door_arena *a)
 int door_turns_call(struct door_turns *t, struct door_arena *a)
 {
 	sigset_t all, old, pending;
-	const uint64_t begin = door_now();
-	const bool willing = begin >= t->again;
+	const bool willing = !t->skip;
 	bool done, caught = false;
-	uint64_t end;
+	uint64_t begin;
 
 	if (atomic_load_explicit(&a->turns, memory_order_relaxed) != willing)
 		atomic_store_explicit(&a->turns, willing, memory_order_relaxed);
-	if (!willing)
+	if (!willing) {
+		t->skip--;
 		return 0;
+	}
+	begin = door_now();
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	done = yield_until(&a->ret, RET_LOOKING);
-	end = door_now();
-	if (!done || end - begin > SOON) {
-		lost(t, end);
+	if (done && door_now() - begin <= SOON) {
+		t->won++;
+	} else {
+		lost(t);
 		atomic_store_explicit(&a->turns, 0, memory_order_relaxed);
 		caught = !done && sigpending(&pending) == 0 && has_handled(&pending, &old);
 	}
