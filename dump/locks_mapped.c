@@ -13,25 +13,57 @@
 
 #include "dump/files.h"
 
+#define READINGS_MAX 10
+
+/* Of the tree, but for POSIX ones; and such as have no taker. */
 struct all_locks {
+	bool read;
 	struct proc_text text;
 	struct lock_line *list;
 	size_t n;
 };
 
 /* POSIX locks went with the descriptor; those of a taker outside are its own. */
-static bool may_be_mapped(const struct dump_ctx *ctx, const struct lock_line *l, ino_t ino)
+static bool may_be_mapped(const struct dump_ctx *ctx, const struct lock_line *l)
 {
-	return !l->waits && l->ino == ino && l->kind != LOCK_POSIX && l->kind != LOCK_OTHER &&
+	return !l->waits && l->kind != LOCK_POSIX && l->kind != LOCK_OTHER &&
 	       (l->pid <= 0 || pstree_find(ctx->tree, l->pid));
 }
 
-/* Read when the first such mapping is met: /proc/locks waits for an RCU grace period. */
+static int read_once(struct dump_ctx *ctx, struct all_locks *a)
+{
+	struct lock_line *list = NULL;
+	size_t n = 0, kept = 0;
+	int ret = lock_list(&a->text, &list, &n);
+
+	if (ret < 0)
+		return fail(ctx->report, "file-locks", -ret, "read /proc/locks");
+	for (size_t i = 0; i < n; i++)
+		if (may_be_mapped(ctx, &list[i]))
+			list[kept++] = list[i];
+	free(a->list);
+	a->list = list;
+	a->n = kept;
+	return ret;
+}
+
+/*
+ * Read when the first such mapping is met: /proc/locks waits for an RCU grace period. Locks of
+ * others that come and go may hide some or show them twice: two readings have to agree.
+ */
 static int read_all(struct dump_ctx *ctx, struct all_locks *a)
 {
-	int ret = a->list ? 0 : lock_list(&a->text, &a->list, &a->n);
+	size_t before;
+	int ret = a->read ? 0 : read_once(ctx, a);
 
-	return ret < 0 ? fail(ctx->report, "file-locks", -ret, "read /proc/locks") : 0;
+	a->read = true;
+	for (int i = 0; i < READINGS_MAX && ret == LOCK_LIST_PARTIAL; i++) {
+		before = a->n;
+		ret = read_once(ctx, a);
+		if (ret == LOCK_LIST_PARTIAL && a->n == before)
+			break;
+	}
+	return ret < 0 ? ret : 0;
 }
 
 /* Has nobody but this task the description, and no other one of the file a lock like that? */
@@ -85,7 +117,7 @@ static int check_vma(struct dump_ctx *ctx, const struct pstree_item *it, const s
 	size_t all = 0;
 
 	for (size_t i = 0; !ret && i < a->n; i++)
-		if (may_be_mapped(ctx, &a->list[i], fi->st.st_ino)) {
+		if (a->list[i].ino == fi->st.st_ino) {
 			last = &a->list[i];
 			all++;
 		}

@@ -129,11 +129,14 @@ void vdso_map(struct batch *b, const struct pstree_item *it)
 	for (size_t i = 0; i < it->nr_vmas && !data; i++)
 		if (it->vmas[i].e->status & VMA_AREA_VVAR)
 			data = it->vmas[i].e;
-	if (!code && !data)
-		return;
 	if ((!code || !data) && !own_layout(&own))
 		own = (struct layout){ 0 };
-	at = data ? data->start : code->start - (own.code - own.start);
+	if (data)
+		at = data->start;
+	else if (code)
+		at = code->start - (own.code - own.start);
+	else
+		return;
 	batch_add(b, "map the vdso", SYS_arch_prctl, ARCH_MAP_VDSO_64, at, 0, 0, 0, 0);
 	if (!code && own.end)
 		batch_add(b, "unmap the vdso", SYS_munmap, at + (own.code - own.start),
