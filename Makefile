@@ -22,9 +22,10 @@ SANFLAGS = $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-fra
 SANENV  = $(if $(SAN),ASAN_OPTIONS=use_sigaltstack=0 TSAN_OPTIONS=die_after_fork=0:report_thread_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 REMOTE_ROUNDS=20)
 ALLCFLAGS = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-unused-parameter -pthread -Icriu-lite -I. -I$(BUILD) \
             $(shell pkg-config --cflags $(PKGS)) $(SANFLAGS) $(CFLAGS)
-# Linked in, but for libsmartcols, which is loaded when it is wanted: a program that runs for 2 ms must not spend a
-# third of one in the dynamic linker.
-LIBS    = -Wl,-Bstatic $(shell pkg-config --libs $(filter-out smartcols,$(PKGS))) -lz -Wl,-Bdynamic -pthread
+# Linked in where there is an archive, but for libsmartcols, which is loaded when it is wanted: a program that runs for
+# 2 ms must not spend a quarter of one in the dynamic linker.
+linked  = $(if $(filter /%,$(shell $(CC) -print-file-name=$(1:-l%=lib%.a))),$(1:-l%=-l:lib%.a),$(1))
+LIBS    = $(eval LIBS := $(foreach l,$(shell pkg-config --libs $(filter-out smartcols,$(PKGS))) -lz,$(call linked,$l)) -pthread)$(LIBS)
 
 PROTO  := $(wildcard proto/*.proto)
 PBC    := $(PROTO:proto/%.proto=$(BUILD)/proto/%.pb-c.c)
