@@ -2,7 +2,9 @@
  * ready - workers that are made before there is a request for them: making one
  * takes a tenth of what a small dump does, another tenth goes into pages that a
  * new process has to get one by one, and one into the guardian of a dump. They
- * are made while nothing is at work, and do one request each, as any worker.
+ * are made while nothing is at work and nobody has asked for a while, as who asks
+ * again at once would share the processors with those that get ready; and do one
+ * request each, as any worker.
  */
 #include <errno.h>
 #include <link.h>
@@ -121,14 +123,28 @@ static void make_one(struct server *s, size_t i)
 }
 
 /**
- * ready_make - have workers ready, if the service has nothing else to do
+ * ready_wanted - is a worker to be made ahead, as soon as the service has nothing else to do?
+ * @s: the server
+ *
+ * Return: true then.
+ */
+bool ready_wanted(const struct server *s)
+{
+	if (s->nr_served || s->ending || s->leaving || !s->served_any)
+		return false;
+	for (size_t i = 0; i < READY_MAX; i++)
+		if (!s->ready[i].pid)
+			return true;
+	return false;
+}
+
+/**
+ * ready_make - have workers ready, if they are wanted
  * @s: the server
  */
 void ready_make(struct server *s)
 {
-	if (s->nr_served || s->ending || s->leaving || !s->served_any)
-		return;
-	for (size_t i = 0; i < READY_MAX; i++)
+	for (size_t i = 0; ready_wanted(s) && i < READY_MAX; i++)
 		if (!s->ready[i].pid)
 			make_one(s, i);
 }

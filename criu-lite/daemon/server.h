@@ -77,6 +77,7 @@ int worker_serve(const struct rpc_host *host, int fd, const CriuReq *req, int *f
 		 struct dump_guardian *guardian);
 
 /* ready.c */
+bool ready_wanted(const struct server *s);
 void ready_make(struct server *s);
 pid_t ready_give(struct server *s, const struct client *c);
 void ready_forget(struct server *s);

@@ -22,6 +22,7 @@
 #include "lib/fdlisten.h"
 
 #define TICK_MS 250 /* how often limits are looked at while there is work */
+#define QUIET_MS 3  /* without a word from anybody: who asks twice in a row has done so by then */
 #define EVENTS 64
 
 #define MAX_CLIENTS 1024
@@ -155,13 +156,20 @@ static void hear_again(struct server *s)
 		s->deaf = false;
 }
 
+static int patience(const struct server *s)
+{
+	if (s->nr_served || s->deaf)
+		return TICK_MS;
+	return ready_wanted(s) ? QUIET_MS : -1;
+}
+
 static void serve(struct server *s)
 {
 	struct epoll_event ev[EVENTS];
 
 	while (!(s->ending || s->leaving) || s->nr_clients) {
 		size_t before = s->nr_clients;
-		int n = epoll_wait(s->epoll_fd, ev, EVENTS, s->nr_served || s->deaf ? TICK_MS : -1);
+		int n = epoll_wait(s->epoll_fd, ev, EVENTS, patience(s));
 		bool accept = false, signals = false;
 
 		/* Clients first: what comes after may make or end some. */
@@ -181,7 +189,8 @@ static void serve(struct server *s)
 			worker_limits(s);
 		if (s->nr_clients < before || n == 0)
 			hear_again(s);
-		ready_make(s);
+		if (n == 0)
+			ready_make(s);
 	}
 }
 
