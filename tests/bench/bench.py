@@ -15,7 +15,7 @@ CL = os.environ.get("CL", os.path.join(HERE, "../../build/criu-lite"))
 HEAD, GAP, GAPS = struct.Struct("5Q"), struct.Struct("2Q"), 256
 KINDS = {"small": ("small", "4 threads, 35 mappings"), "mem": ("mem:1024", "1 GiB anonymous memory"), "threads": ("threads:500", "500 threads"),
          "files": ("files:10000", "10,000 regular files in one process"), "shared": ("shared:100,1000", "100 processes sharing 1,000 files"),
-         "pipes": ("pipes:5000", "5,000 pipes with data"), "locks": ("locks:10000", "10,000 locks on 100 files")}
+         "pipes": ("pipes:5000", "5,000 pipes with data"), "unix": ("unix:5000", "5,000 pairs of Unix sockets with data"), "locks": ("locks:10000", "10,000 locks on 100 files")}
 SOLO = {"pipes"}  # CRIU's limit is 1,024
 STEPS = (100, 1000, 5000, 10000, 18000)  # descriptors, for the price of one more
 FLAT = 1.5  # that price, at most, over what it is between the first two steps
@@ -23,6 +23,7 @@ FLAT = 1.5  # that price, at most, over what it is between the first two steps
 BARS = {("small", "dump", None): 0.2, ("small", "restore", None): 0.2, ("small", "frozen", None): 0.5,
         ("mem", "frozen", None): 0.7, ("mem", "restore", "tmpfs"): 0.9, ("mem", "restore", "disk"): 0.7,
         ("threads", "dump", None): 0.45,
+        ("unix", "dump", None): 0.4, ("unix", "restore", None): 0.4,
         ("files", "dump", None): 0.5, ("files", "restore", None): 0.6, ("shared", "dump", None): 0.2, ("shared", "restore", None): 0.05}
 RSS_MIB = 64
 FIGURES = ("dump", "fsync", "dump -R", "frozen", "restore", "dump cpu", "restore cpu")
@@ -113,9 +114,11 @@ def complaint(out, argv):
 
 
 def kernel_cost(r, kind, scratch):
-    """What only the kernel can do costs any tool the same: to tell of locks, and to take them. Measured beside each round."""
-    out = subprocess.run([TARGET, "cost", kind.split(":")[1], scratch + "/cost"], stdout=subprocess.PIPE, check=True).stdout.split()
-    r["take"], r["tell"] = (int(ns) / 1e6 for ns in out)
+    """What only the kernel can do costs any tool the same: to make something, to tell of it, and to end it. Measured beside each round."""
+    n = kind.split(":")[1]
+    argv = [TARGET, "cost", n, scratch + "/cost"] if kind.startswith("locks") else [os.path.dirname(TARGET) + "/unixcost", n]
+    out = subprocess.run(argv, stdout=subprocess.PIPE, check=True).stdout.split()
+    r.update(zip(("make", "tell", "end"), (int(ns) / 1e6 for ns in out)))
 
 
 def stats(out):
@@ -161,7 +164,7 @@ def round_of(name, path, kind, where, mib):
         cpu += int(open("/proc/%d/schedstat" % t.pid).read().split()[0])
         t.check("after restore")
         r["restore"], r["restore peak"], r["restore cpu"] = (end - start) / 1e6, peak, cpu / 1e6
-        if kind.startswith("locks"):
+        if kind.startswith(("locks", "unix")):
             kernel_cost(r, kind, scratch)
         return r
     finally:
@@ -197,9 +200,11 @@ def middle(rounds, figure):
 
 
 def kernels_part(data):
-    if data["ours"] and "take" in data["ours"][0]:
-        print("  on a CPU, the kernel's own part of each dump (fdinfo) is %s, of each restore (the calls that take the locks) %s" %
-              (show(middle(data["ours"], "tell")), show(middle(data["ours"], "take"))))
+    if data["ours"] and "make" in data["ours"][0]:
+        make, tell, end = (show(middle(data["ours"], what)) for what in ("make", "tell", "end"))
+        print("  on a CPU, the kernel's own part of each dump (%s) is %s, of each restore (the calls that %s) %s" %
+              ("fdinfo" if end == "-" else "the calls that tell of them", tell, "take the locks" if end == "-" else "make them", make) +
+              ("" if end == "-" else "; the end of the process %s" % end))
 
 
 def show(v):

@@ -3,7 +3,7 @@
  *
  *   target KIND REPORT                      a daemon: its pid goes to standard output
  *          small, mem:MIB, threads:N, locks:N, files:N, pipes:N (with data),
- *          shared:PROCESSES,FILES
+ *          unix:N (pairs of sockets, with data), shared:PROCESSES,FILES
  *   target cost N PATH
  *          what N locks cost the kernel: ns on a CPU to take them, and to read them in fdinfo
  *   target run SECONDS COMMAND...
@@ -28,6 +28,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -51,7 +52,7 @@ static uint64_t *memory;
 static size_t memory_words;
 static unsigned int nthreads;
 static int nfds, first_fd; /* descriptors that a kind is about, and the lowest of them */
-static bool are_pipes;
+static bool are_queues;
 
 static uint64_t now(void)
 {
@@ -73,14 +74,14 @@ static unsigned int count_dir(const char *path)
 	return n - 2;
 }
 
-/* Files have been read up to a position of their own, pipes have so much in them. */
+/* Files have been read up to a position of their own, pipes and sockets have so much in them. */
 static bool fds_are_right(void)
 {
 	for (int i = 0; i < nfds; i++) {
 		int n = 0, fd = first_fd + i;
 
-		if (are_pipes ? ioctl(fd, FIONREAD, &n) < 0 || n != 1 + i / 2 % 100
-			      : lseek(fd, 0, SEEK_CUR) != i % 100)
+		if (are_queues ? ioctl(fd, FIONREAD, &n) < 0 || n != 1 + i / 2 % 100
+			       : lseek(fd, 0, SEEK_CUR) != i % 100)
 			return false;
 	}
 	return true;
@@ -224,13 +225,32 @@ static bool add_pipes(int n)
 	static const char data[100];
 	int p[2];
 
-	are_pipes = true;
+	are_queues = true;
 	if (!room_for(2 * n))
 		return false;
 	for (int i = 0; i < n; i++) {
 		if (pipe(p) < 0 || write(p[1], data, (size_t)(1 + i % 100)) < 1)
 			return false;
 		first_fd = i ? first_fd : p[0];
+	}
+	return true;
+}
+
+static bool add_pairs(int n)
+{
+	static const char data[100];
+	int s[2];
+
+	are_queues = true;
+	if (!room_for(2 * n))
+		return false;
+	for (int i = 0; i < n; i++) {
+		size_t len = (size_t)(1 + i % 100);
+
+		if (socketpair(AF_UNIX, SOCK_STREAM, 0, s) < 0 || send(s[0], data, len, 0) < 1 ||
+		    send(s[1], data, len, 0) < 1)
+			return false;
+		first_fd = i ? first_fd : s[0];
 	}
 	return true;
 }
@@ -257,6 +277,8 @@ static bool become_holder(const char *kind, const char *path)
 
 	if (sscanf(kind, "pipes:%d", &n) == 1)
 		return add_pipes(n) && add_threads(1);
+	if (sscanf(kind, "unix:%d", &n) == 1)
+		return add_pairs(n) && add_threads(1);
 	if (sscanf(kind, "files:%d", &n) != 1 && sscanf(kind, "shared:%d,%d", &processes, &n) != 2)
 		return false;
 	return add_files(path, n) && add_children(processes) && add_threads(1);
