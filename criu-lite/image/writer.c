@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <xxhash.h>
@@ -206,6 +207,19 @@ uint64_t image_writer_hash(const struct image_writer *w)
 	return out;
 }
 
+/* Nothing else than what was given may be there: a restore would refuse it, too late. */
+static void check_size(struct image_writer *w)
+{
+	struct stat st;
+
+	if (fstat(w->fd, &st) < 0)
+		writer_fail(w, errno, "look at it");
+	else if ((uint64_t)st.st_size != w->size)
+		w->err = fail(w->dir->report, "image-write", EIO,
+			      "%s: has %lld bytes, of which %llu were written", w->name,
+			      (long long)st.st_size, (unsigned long long)w->size);
+}
+
 /**
  * image_finish - close an image and record it for the manifest
  * @w: the writer; becomes NULL, also on failure
@@ -221,8 +235,8 @@ int image_finish(struct image_writer **w)
 	if (!x)
 		return 0;
 	*w = NULL;
-	if (!x->err)
-		writer_flush(x);
+	if (!x->err && !writer_flush(x))
+		check_size(x);
 	if (close(x->fd) < 0 && !x->err)
 		writer_fail(x, errno, "close");
 	ret = x->err;
