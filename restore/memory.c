@@ -175,9 +175,7 @@ static int map_task(struct restore_ctx *ctx, struct pstree_item *it)
 	add_leave_own(&b, it);
 	vdso_map(&b, it);
 	/* What reaches beyond its mapping is unmapped before others come there. */
-	for (size_t i = 0; i < it->nr_vmas; i++)
-		if (it->vmas[i].e->status & VMA_AREA_SYSVIPC)
-			sysv_attach(&b, &it->vmas[i]);
+	sysv_attach(&b, it);
 	for (size_t i = 0; i < it->nr_vmas; i++)
 		if (it->vmas[i].e->status & VMA_AREA_SYSVIPC)
 			add_advice(&b, it->vmas[i].e);

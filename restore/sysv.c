@@ -127,25 +127,80 @@ int sysv_open(struct restore_ctx *ctx, struct shmem *s)
 	return ret < 0 ? ret : open_segment(ctx, s);
 }
 
-/**
- * sysv_attach - remote calls that attach a segment where a task had it
- * @b: the batch
- * @v: the mapping; the segment may reach beyond it on both sides
- */
-void sysv_attach(struct batch *b, const struct vma *v)
+static unsigned long attached_at(const struct vma *v)
 {
-	const VmaEntry *e = v->e;
-	unsigned long from = e->start - e->pgoff, to = from + v->shmem->size;
-	bool writable = e->has_fdflags ? (e->fdflags & O_ACCMODE) == O_RDWR : e->prot & PROT_WRITE;
-	int flags = SHM_REMAP | (writable ? 0 : SHM_RDONLY) | (e->prot & PROT_EXEC ? SHM_EXEC : 0);
+	return v->e->start - v->e->pgoff;
+}
 
-	batch_add(b, "shmat", SYS_shmat, v->shmem->sysv->desc->id, from, (unsigned long)flags, 0, 0,
-		  0);
-	if (from < e->start)
-		batch_add(b, "munmap", SYS_munmap, from, e->start - from, 0, 0, 0, 0);
-	if (e->end < to)
-		batch_add(b, "munmap", SYS_munmap, e->end, to - e->end, 0, 0, 0, 0);
-	batch_add(b, "mprotect", SYS_mprotect, e->start, e->end - e->start, e->prot, 0, 0, 0);
+static bool same_attach(const struct vma *v, const struct vma *w)
+{
+	return w->e->status & VMA_AREA_SYSVIPC && w->shmem == v->shmem &&
+	       attached_at(w) == attached_at(v);
+}
+
+/* What is left of the attachment of @v, and how it is protected. */
+static void add_pieces(struct batch *b, const struct pstree_item *it, const struct vma *v)
+{
+	unsigned long at = attached_at(v), to = at + v->shmem->size;
+
+	for (size_t i = 0; i < it->nr_vmas; i++) {
+		const VmaEntry *e = it->vmas[i].e;
+
+		if (!same_attach(v, &it->vmas[i]))
+			continue;
+		if (at < e->start)
+			batch_add(b, "munmap", SYS_munmap, at, e->start - at, 0, 0, 0, 0);
+		batch_add(b, "mprotect", SYS_mprotect, e->start, e->end - e->start, e->prot, 0, 0,
+			  0);
+		at = e->end;
+	}
+	if (at < to)
+		batch_add(b, "munmap", SYS_munmap, at, to - at, 0, 0, 0, 0);
+}
+
+static void attach(struct batch *b, const struct pstree_item *it, size_t first, bool holes)
+{
+	const struct vma *v = &it->vmas[first];
+	int flags = SHM_REMAP | SHM_RDONLY;
+	uint64_t mapped = 0;
+
+	for (size_t i = 0; i < first; i++)
+		if (same_attach(v, &it->vmas[i]))
+			return;
+	for (size_t i = first; i < it->nr_vmas; i++) {
+		const VmaEntry *e = it->vmas[i].e;
+
+		if (!same_attach(v, &it->vmas[i]))
+			continue;
+		if (e->has_fdflags ? (e->fdflags & O_ACCMODE) == O_RDWR : e->prot & PROT_WRITE)
+			flags &= ~SHM_RDONLY;
+		flags |= e->prot & PROT_EXEC ? SHM_EXEC : 0;
+		mapped += e->end - e->start;
+	}
+	if (holes != (mapped < v->shmem->size))
+		return;
+	batch_add(b, "shmat", SYS_shmat, v->shmem->sysv->desc->id, attached_at(v),
+		  (unsigned long)flags, 0, 0, 0);
+	add_pieces(b, it, v);
+}
+
+/**
+ * sysv_attach - remote calls that attach segments where a task had them
+ * @b: the batch; nothing else is mapped yet
+ * @it: the task
+ *
+ * What was protected, locked or advised in part is several mappings of one attachment; parts may
+ * be unmapped, and others have come there. The kernel places downwards, so what fills a hole is
+ * lower than what has it, or fits.
+ */
+void sysv_attach(struct batch *b, const struct pstree_item *it)
+{
+	for (size_t i = it->nr_vmas; i-- > 0;)
+		if (it->vmas[i].e->status & VMA_AREA_SYSVIPC)
+			attach(b, it, i, true);
+	for (size_t i = 0; i < it->nr_vmas; i++)
+		if (it->vmas[i].e->status & VMA_AREA_SYSVIPC)
+			attach(b, it, i, false);
 }
 
 /**

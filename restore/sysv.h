@@ -7,7 +7,7 @@
 #include "restore/batch.h"
 
 int sysv_open(struct restore_ctx *ctx, struct shmem *s);
-void sysv_attach(struct batch *b, const struct vma *v);
+void sysv_attach(struct batch *b, const struct pstree_item *it);
 int sysv_settle(struct restore_ctx *ctx);
 void sysv_undo(struct restore_ctx *ctx);
 
