@@ -3,6 +3,7 @@
  * the same snapshot is taken of both, and every difference is a cause.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,41 @@ static void note_stopped(struct pstree *live, const struct pstree *image)
 	}
 }
 
+/* A SIGSTOP that was pending is sent when the task is let go: until then it would stop it. */
+static void note_stops(struct pstree *live, SignalQueueEntry **q, const SignalQueueEntry *was)
+{
+	for (size_t i = 0; was && i < was->n_signals; i++) {
+		siginfo_t si;
+
+		if (was->signals[i]->siginfo.len != sizeof(si))
+			continue;
+		memcpy(&si, was->signals[i]->siginfo.data, sizeof(si));
+		if (si.si_signo != SIGSTOP)
+			continue;
+		if (!*q) {
+			*q = arena_new_of(live->arena, SignalQueueEntry);
+			signal_queue_entry__init(*q);
+		}
+		arena_push(live->arena, (*q)->signals, (*q)->n_signals) = was->signals[i];
+	}
+}
+
+static void note_pending(struct pstree *live, const struct pstree *image)
+{
+	struct pstree_item *it;
+
+	list_for_each(it, &live->items, list) {
+		const struct pstree_item *was = pstree_find(image, it->pid);
+
+		if (!was || !item_alive(was) || !item_alive(it))
+			continue;
+		note_stops(live, &item_core(it)->tc->signals_s, item_core(was)->tc->signals_s);
+		for (size_t i = 0; i < it->nr_threads && i < was->nr_threads; i++)
+			note_stops(live, &it->threads[i].core->thread_core->signals_p,
+				   was->threads[i].core->thread_core->signals_p);
+	}
+}
+
 static int live_state(struct cmd *c, const struct pstree *image, struct json_object **out)
 {
 	struct dump_opts how = { .pid = image->root->pid, .like = image, .attached = true };
@@ -58,6 +94,7 @@ static int live_state(struct cmd *c, const struct pstree *image, struct json_obj
 	if (ret < 0)
 		return ret;
 	note_stopped(tree, image);
+	note_pending(tree, image);
 	ret = state_json(tree, out);
 	pstree_free(tree);
 	return ret;

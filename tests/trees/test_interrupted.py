@@ -63,6 +63,27 @@ def test_restarted_where_the_handler_wants_it():
         ends(pid, log, "read")
 
 
+def test_stopped_while_it_is_dumped():
+    """A SIGSTOP at any moment of the dump stops the tree, there and once restored."""
+    pid = start(["sh", "-c", "while :; do :; done"])
+    until("the shell to run", 5, lambda: stat(pid)["state"] == "R")
+    for n in range(count("STOPPED_DUMPS", 30, 300)):
+        d, more = images(), ["-R"] if n % 2 else []
+        p = subprocess.Popen([CL, "dump", "-t", str(pid), "-D", d] + more, stderr=subprocess.PIPE, text=True)
+        time.sleep(n % 10 * 0.001)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+        assert p.wait(30) == 0, p.stderr.read()
+        if not more:
+            seen = cl("state", d).stdout
+            until("the dumped tree to go", 5, lambda: not alive(pid))
+            restore(d, "--verify")
+        if more or "SIGSTOP" in seen or "stopped" in seen:
+            until("the shell to stop", 5, lambda: stat(pid)["state"] == "T")
+            os.kill(pid, signal.SIGCONT)
+        until("the shell to run", 5, lambda: stat(pid)["state"] == "R")
+
+
 def test_stopped_before_the_dump():
     for who in ("leader", "thread"):
         pid, log = waiting("pause", who, "stopped")
