@@ -42,7 +42,8 @@ static int check_feature(struct cmd *c)
 		return 0;
 	}
 	if (is_unused(name))
-		return fail(c->r, "kernel-lacks", 0, "%s is not supported by this version", name);
+		return fail(c->r, "command-unsupported", 0, "%s is not supported by this version",
+			    name);
 	if (!p)
 		return fail(c->r, "feature-unknown", 0, "no feature has the name %s", name);
 	ret = p->run();
