@@ -44,15 +44,20 @@ static uint64_t on_cpu(void)
 	return ns(&t);
 }
 
-static void make(int *fds, size_t n)
+/* Returns the number of the first. */
+static int make(size_t n)
 {
 	static const char data[128];
+	int fds[2], first = -1;
 
-	for (size_t i = 0; i < n; i += 2)
-		if (socketpair(AF_UNIX, SOCK_STREAM, 0, &fds[i]) < 0 ||
-		    send(fds[i], data, sizeof(data), 0) < 0 ||
-		    send(fds[i + 1], data, sizeof(data), 0) < 0)
+	for (size_t i = 0; i < n; i += 2) {
+		if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0 ||
+		    send(fds[0], data, sizeof(data), 0) < 0 ||
+		    send(fds[1], data, sizeof(data), 0) < 0)
 			_exit(1);
+		first = i ? first : fds[0];
+	}
+	return first;
 }
 
 static void tell(int pidfd, int number)
@@ -83,7 +88,7 @@ static void tell(int pidfd, int number)
 }
 
 /* A process that has them; it says how long it took, and waits. */
-static pid_t hold(int *fds, size_t n, uint64_t *made)
+static pid_t hold(int *first, size_t n, uint64_t *made)
 {
 	uint64_t start;
 	int said[2];
@@ -94,17 +99,17 @@ static pid_t hold(int *fds, size_t n, uint64_t *made)
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		start = on_cpu();
-		make(fds, n);
+		*first = make(n);
 		start = on_cpu() - start;
 		if (write(said[1], &start, sizeof(start)) != sizeof(start))
 			_exit(1);
-		if (write(said[1], fds, sizeof(*fds)) != sizeof(*fds))
+		if (write(said[1], first, sizeof(*first)) != sizeof(*first))
 			_exit(1);
 		for (;;)
 			pause();
 	}
 	if (read(said[0], made, sizeof(*made)) != sizeof(*made) ||
-	    read(said[0], fds, sizeof(*fds)) != sizeof(*fds))
+	    read(said[0], first, sizeof(*first)) != sizeof(*first))
 		_exit(1);
 	return pid;
 }
@@ -117,7 +122,7 @@ int main(int argc, char **argv)
 	struct timespec t;
 	struct rusage ru;
 	clockid_t clock;
-	int *fds, pidfd;
+	int first, pidfd;
 	pid_t pid;
 
 	/* Of nothing but sockets the numbers follow each other. */
@@ -125,14 +130,13 @@ int main(int argc, char **argv)
 	getrlimit(RLIMIT_NOFILE, &limit);
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
-	fds = calloc(n + 1, sizeof(*fds));
-	if (!n || !fds)
+	if (!n)
 		return 1;
-	pid = hold(fds, n, &made);
+	pid = hold(&first, n, &made);
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	told = on_cpu();
 	for (size_t i = 0; i < n; i++)
-		tell(pidfd, fds[0] + (int)i);
+		tell(pidfd, first + (int)i);
 	told = on_cpu() - told;
 	if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &t) < 0)
 		return 1;
