@@ -1,6 +1,6 @@
 /*
- * libcriu-opts - the options of libcriu. Each is one field of the request, or where
- * it goes; the global form is the local one on the library's own object.
+ * libcriu-opts - the options of libcriu. Each is one field of the request; the
+ * global form is the local one on the library's own object.
  */
 #include <errno.h>
 
@@ -96,9 +96,6 @@ PAIR(add_ext_mount, "ext_mnt")
 PAIR(add_veth_pair, "veths")
 PAIR(add_cg_root, "cg_root")
 BOTH_INT(add_unix_sk, unsigned int, cl_add_unix_sk(opts->q, v))
-BOTH_INT(set_service_address, const char *, cl_use_address(opts->q, v))
-BOTH_INT(set_service_binary, const char *, cl_use_program(opts->q, v))
-BOTH_VOID(set_service_fd, int, cl_use_fd(opts->q, v))
 /* clang-format on */
 
 int criu_local_set_exec_cmd(criu_opts *opts, int argc, char *argv[])
@@ -146,4 +143,34 @@ int criu_local_join_ns_add(criu_opts *opts, const char *ns, const char *ns_file,
 int criu_join_ns_add(const char *ns, const char *ns_file, const char *extra_opt)
 {
 	return criu_local_join_ns_add(libcriu_global(), ns, ns_file, extra_opt);
+}
+
+int criu_local_set_service_address(criu_opts *opts, const char *path)
+{
+	return cl_use_address(opts->q, path);
+}
+
+int criu_set_service_address(const char *path)
+{
+	return criu_local_set_service_address(libcriu_global(), path);
+}
+
+void criu_local_set_service_fd(criu_opts *opts, int fd)
+{
+	cl_use_fd(opts->q, fd);
+}
+
+void criu_set_service_fd(int fd)
+{
+	criu_local_set_service_fd(libcriu_global(), fd);
+}
+
+int criu_local_set_service_binary(criu_opts *opts, const char *path)
+{
+	return cl_use_program(opts->q, path);
+}
+
+int criu_set_service_binary(const char *path)
+{
+	return criu_local_set_service_binary(libcriu_global(), path);
 }
