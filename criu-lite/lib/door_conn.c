@@ -121,14 +121,14 @@ static int open_conn(int fd, const struct stat *st, struct door_conn **out)
 	return 0;
 }
 
-/* A connection nobody uses, by mark, or where that is 0 by the file. */
-static struct door_conn *take_idle(off_t mark, const struct stat *st)
+/* A connection nobody uses, by the file, or where that is NULL by mark. */
+static struct door_conn *take_idle(const struct stat *st, off_t mark)
 {
 	struct door_conn *c, *found = NULL;
 
 	pthread_mutex_lock(&client.lock);
 	list_for_each(c, &client.idle, list)
-		if (mark ? c->mark == mark : is_for(c, st)) {
+		if (st ? is_for(c, st) : c->mark == mark) {
 			found = c;
 			break;
 		}
@@ -161,7 +161,7 @@ static void mark(int fd, struct door_conn *c)
 int door_conn_get(int fd, struct door_conn **out)
 {
 	const off_t at = lseek(fd, 0, SEEK_CUR);
-	struct door_conn *c = at > 0 ? take_idle(at, NULL) : NULL;
+	struct door_conn *c = at > 0 ? take_idle(NULL, at) : NULL;
 	struct stat st;
 	int ret;
 
@@ -175,7 +175,7 @@ int door_conn_get(int fd, struct door_conn **out)
 	ret = door_file(fd, &st);
 	if (ret)
 		return ret;
-	c = take_idle(0, &st);
+	c = take_idle(&st, 0);
 	if (!c)
 		ret = open_conn(fd, &st, &c);
 	if (ret)
