@@ -341,6 +341,9 @@ static int fill(struct file_desc *d, int fd, const struct tcp_stream *s)
 {
 	int ret = tcp_repair_set_options(fd, &s->st);
 
+	/* What is queued is cut into segments of that size. */
+	if (!ret && s->st.inq_len + s->st.outq_len)
+		ret = tcp_repair_set_mss(fd);
 	if (ret)
 		return file_fail(d, -ret, "TCP_REPAIR_OPTIONS");
 	widen(fd, SO_RCVBUFFORCE, s->st.inq_len);
@@ -352,6 +355,8 @@ static int fill(struct file_desc *d, int fd, const struct tcp_stream *s)
 	if (s->st.state == TCP_CLOSE)
 		return 0;
 	ret = tcp_repair_set_window(fd, &s->st);
+	if (!ret)
+		ret = tcp_repair_set_mss(fd);
 	return ret ? file_fail(d, -ret, "TCP_REPAIR_WINDOW") : 0;
 }
 

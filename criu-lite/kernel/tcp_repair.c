@@ -263,6 +263,27 @@ int tcp_repair_set_options(int fd, const struct tcp_repair_state *s)
 }
 
 /**
+ * tcp_repair_set_mss - let the size of segments follow what was negotiated
+ * @fd: the socket, in repair mode, connected, with its options; the windows bound it, too
+ *
+ * connect(2) takes 536 bytes for the peer's limit, and TCP_REPAIR_OPTIONS changes
+ * only the limit: the size stays what it is until the route has another MTU.
+ * Setting IP_OPTIONS, to what they are, makes the kernel choose anew, for IPv6, too.
+ *
+ * Return: 0 or -errno.
+ */
+int tcp_repair_set_mss(int fd)
+{
+	uint8_t opts[40];
+	socklen_t len = sizeof(opts);
+
+	if (getsockopt(fd, IPPROTO_IP, IP_OPTIONS, opts, &len) < 0 ||
+	    setsockopt(fd, IPPROTO_IP, IP_OPTIONS, opts, len) < 0)
+		return -errno;
+	return 0;
+}
+
+/**
  * tcp_repair_set_window - the windows of both directions
  * @fd: the socket, in repair mode, connected, its queues full
  * @s: its state

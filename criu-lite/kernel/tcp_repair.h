@@ -32,6 +32,7 @@ int tcp_repair_get(int fd, struct tcp_repair_state *s);
 int tcp_repair_peek(int fd, enum tcp_queue q, void *buf, uint32_t len);
 int tcp_repair_set_seq(int fd, enum tcp_queue q, uint32_t seq);
 int tcp_repair_set_options(int fd, const struct tcp_repair_state *s);
+int tcp_repair_set_mss(int fd);
 int tcp_repair_set_window(int fd, const struct tcp_repair_state *s);
 int tcp_repair_select(int fd, enum tcp_queue q);
 int tcp_state_of(int fd);

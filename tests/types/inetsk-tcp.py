@@ -26,9 +26,15 @@ def queued(s, what):
 
 
 def info(s):
-    """Window scale, options, and the MSS that was agreed on."""
+    """Window scale and options."""
     b = s.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 104)
     return b[5], b[6]
+
+
+def segment(s):
+    """How large segments are, in bytes: what the two have agreed on, bound by the largest window that was seen."""
+    return int.from_bytes(s.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 104)[16:20], "little")
+
 
 
 def pair(family=socket.AF_INET, to=None):
@@ -115,7 +121,10 @@ def picture():
 
 time.sleep(0.3)  # acknowledgements may be late
 before = picture()
+segments = {name: segment(pairs[name][0]) for name in ("v4", "v6", "mapped")}
 ready()
+for name, size in segments.items():
+    check(name + " segments", segment(pairs[name][0]) >= size, True)
 for name, p in picture().items():
     # What was sent and lost arrives again; what the peer has read leaves the queue.
     for got, want in zip(p, before[name]):
