@@ -19,7 +19,14 @@ def as_init(argv):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         fcntl.ioctl(s, 0x8914, struct.pack("16sH14x", b"lo", 0x41))  # SIOCSIFFLAGS: up, running
     # Terminals of its own, as a restore wants the numbers that the dump has seen; best effort.
-    ctypes.CDLL(None).mount(b"devpts", b"/dev/pts", b"devpts", 0, b"newinstance,gid=5,mode=620,ptmxmode=666")
+    mount = ctypes.CDLL(None).mount
+    mount(b"devpts", b"/dev/pts", b"devpts", 0, b"newinstance,gid=5,mode=620,ptmxmode=666")
+    # Shared memory of its own, so that what a killed program leaves there ends with the namespace. The scratch directory
+    # moves along; a project that is built there has to be seen.
+    used = [p for p in argv + list(os.environ.values()) if p.startswith("/dev/shm/") and p != os.environ["TEST_DIR"]]
+    if not used and mount(b"tmpfs", b"/dev/shm", b"tmpfs", 0, b"mode=1777") == 0:
+        os.makedirs(os.environ["TEST_DIR"], 0o700, exist_ok=True)
+        os.chdir(os.environ["TEST_DIR"])
     pid = os.posix_spawn(argv[0], argv, os.environ)
     while True:
         try:
