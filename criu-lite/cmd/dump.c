@@ -66,6 +66,7 @@ int cmd_dump(struct cmd *c)
 		.evasive_devices = o->evasive_devices,
 		.ghost_limit = o->ghost_limit,
 		.timeout = o->timeout,
+		.waits = c->job ? c->job->waits : 0,
 		.progress = on_progress,
 		.action = on_action,
 		.arg = &run,

@@ -230,7 +230,7 @@ static int serve(const struct rpc_host *host, const struct rpc_call *call)
 		.call = call,
 		.report = report_new(),
 		.arena = arena_new(),
-		.job = { .images_fd = -1, .work_fd = -1 },
+		.job = { .images_fd = -1, .work_fd = -1, .waits = call->caller->pid },
 		.resp = &resp,
 	};
 	struct dump_guardian own = { 0 };

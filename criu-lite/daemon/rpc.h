@@ -54,6 +54,7 @@ struct rpc_job {
 	int (*admit)(void *arg, struct pstree *image);          /* restore; may be NULL */
 	void *arg;
 	pid_t root;                     /* set: the root of the tree */
+	pid_t waits;                    /* who waits for the answer; 0: it cannot be told */
 	struct dump_guardian *guardian; /* for a dump; perhaps made already */
 };
 

@@ -44,6 +44,25 @@ def test_restored_child():
         bad(c.ask(request(rpc.RESTORE, fd, rst_sibling=True)), "rst_sibling")
 
 
+def test_child_of_the_caller():
+    """Who waits for the answer cannot take note of its child's end meanwhile, and is not waited for."""
+    with Service() as s:
+        fd = images_fd()
+        client = os.fork()
+        if not client:
+            try:
+                quiet = {n: subprocess.DEVNULL for n in ("stdin", "stdout", "stderr")}
+                child = subprocess.Popen(["sleep", "1000"], start_new_session=True, **quiet)
+                with s.connect() as c:
+                    got = c.ask(request(rpc.DUMP, fd, pid=child.pid, log_level=4, log_file="log"))
+                os._exit(not got.success)
+            finally:
+                os._exit(2)
+        assert os.waitpid(client, 0)[1] == 0
+        log = log_of(fd, "log")
+        assert "finished successfully" in log and "still hold their pids" not in log, log
+
+
 def test_every_type_is_answered():
     with service_and_swrk() as ways:
         for connect in ways:
