@@ -29,14 +29,17 @@ static void note_fds(struct dump_ctx *ctx, pid_t pid, DIR *dir)
 	struct stat st;
 
 	while ((de = readdir(dir))) {
-		struct outside_fd *o;
+		struct outside_fd *o, *first;
 
 		if (de->d_name[0] == '.' || fstatat(dirfd(dir), de->d_name, &st, 0) < 0)
 			continue;
 		o = arena_new_of(ctx->arena, struct outside_fd);
 		*o = (struct outside_fd){ .pid = pid, .fd = atoi(de->d_name) };
-		o->next = idmap_get(&ctx->files->outside, st.st_ino);
-		idmap_put(&ctx->files->outside, st.st_ino, o);
+		first = idmap_put(&ctx->files->outside, st.st_ino, o);
+		if (first != o) {
+			o->next = first->next;
+			first->next = o;
+		}
 	}
 }
 

@@ -258,7 +258,9 @@ def test_row_52_a_stranger_in_the_way_is_named_and_nothing_stays():
 
 def test_a_lock_that_is_held_outside_too_is_refused_by_name():
     fresh("f")
+    before = os.open(at("f"), os.O_RDWR)
     fd = os.open(at("f"), os.O_RDWR)
+    after = os.open(at("f"), os.O_RDWR)
     os.set_inheritable(fd, True)
     fcntl.flock(fd, EX)
     pid = os.fork()
@@ -277,7 +279,8 @@ def test_a_lock_that_is_held_outside_too_is_refused_by_name():
         assert alive(pid)
         got = dump(pid, d, ok=False)
         assert "file-locks" in got.stderr and "--file-locks" in got.stderr, got.stderr
-        os.close(fd)
+        for n in (before, fd, after):
+            os.close(n)
         dump(pid, d, "-l")
         os.waitpid(pid, 0)
         restore(d, "-l")
