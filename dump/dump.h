@@ -51,7 +51,7 @@ struct dump_opts {
 	unsigned timeout;          /* seconds; 0 is the default of 10 */
 	bool outline;              /* state: memory is not looked at */
 	bool attached;             /* state: the caller's thread traces every task already */
-	pid_t waits;               /* a process, not an ancestor of ours, that may wait for the result */
+	pid_t waits; /* a process, not an ancestor of ours, that may wait for the result */
 	/* Made ahead, or made by the dump, and ended by the caller after it; or NULL. */
 	struct dump_guardian *guardian;
 	/* Progress: called with bytes done and bytes in all; may be NULL. */
