@@ -241,7 +241,10 @@ int reg_open_path(struct file_desc *d, int flags)
 	/* O_TMPFILE would make a file, and has made this one. */
 	if ((flags & O_TMPFILE) == O_TMPFILE)
 		flags &= ~O_TMPFILE;
-	flags &= ~(O_CREAT | O_EXCL | O_TRUNC | O_ASYNC);
+	flags &= ~(O_CREAT | O_EXCL | O_TRUNC);
+	/* Where nobody would be told F_SETFL cannot set it; elsewhere open() does, to no effect. */
+	if (!e->has_mode || (!S_ISREG(e->mode) && !S_ISDIR(e->mode)))
+		flags &= ~O_ASYNC;
 	flags |= O_NOCTTY;
 	if (file_is_ghost(d))
 		return file_ghost_open(d, flags);

@@ -32,17 +32,18 @@ with open("data", "w") as f:
     f.write("x" * 8192)
 kinds = (os.O_RDONLY, os.O_WRONLY | os.O_APPEND, os.O_RDWR | os.O_SYNC, os.O_RDWR | os.O_DSYNC,
          os.O_RDONLY | os.O_NOATIME | os.O_NONBLOCK, os.O_RDWR | os.O_NOFOLLOW, os.O_PATH, os.O_PATH | os.O_NOFOLLOW,
-         os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_LARGEFILE, 3)
+         os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_LARGEFILE, os.O_RDONLY | os.O_ASYNC, 3)
 fds = [os.open("data", k & ~os.O_TRUNC) for k in kinds]
 fds.append(os.open(".", os.O_PATH | os.O_DIRECTORY))
 fds.append(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
+fds.append(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_ASYNC))
 try:
     fds.append(os.open("data", os.O_RDONLY | os.O_DIRECT))
 except OSError:
     pass
 t = os.open(".", os.O_RDWR | os.O_TMPFILE, 0o640)
 os.write(t, b"to be linked")
-gone = os.open("gone", os.O_RDWR | os.O_CREAT, 0o600)
+gone = os.open("gone", os.O_RDWR | os.O_CREAT | os.O_ASYNC, 0o600)
 os.unlink("gone")
 named = os.open("named", os.O_RDWR | os.O_CREAT, 0o600)
 for i, fd in enumerate((t, gone, named)):
