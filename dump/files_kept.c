@@ -102,10 +102,14 @@ static void *close_half(void *arg)
  */
 void files_kept_close(struct dump_ctx *ctx)
 {
-	struct half low = { ctx->kept, ctx->nr_kept / 2 };
-	struct half high = { ctx->kept + low.n, ctx->nr_kept - low.n };
+	struct half low = { ctx->kept, ctx->nr_kept / 2 }, high;
 	pthread_t helper;
-	bool helped = low.n && !pthread_create(&helper, NULL, close_half, &low);
+	bool helped;
+
+	if (!ctx->nr_kept)
+		return;
+	high = (struct half){ ctx->kept + low.n, ctx->nr_kept - low.n };
+	helped = low.n && !pthread_create(&helper, NULL, close_half, &low);
 
 	close_half(&high);
 	if (helped)
