@@ -27,6 +27,9 @@ def as_init(argv):
     if not used and mount(b"tmpfs", b"/dev/shm", b"tmpfs", 0, b"mode=1777") == 0:
         os.makedirs(os.environ["TEST_DIR"], 0o700, exist_ok=True)
         os.chdir(os.environ["TEST_DIR"])
+    # And journals of its own: those of a namespace that is gone can be of one with the same number.
+    os.makedirs("/run/criu-lite", 0o700, exist_ok=True)
+    mount(b"tmpfs", b"/run/criu-lite", b"tmpfs", 0, b"mode=700")
     pid = os.posix_spawn(argv[0], argv, os.environ)
     while True:
         try:
