@@ -137,7 +137,7 @@ install-libcriu: all
 UNIT   := $(wildcard tests/unit/*/test_*.c tests/unit/test_*.c)
 UNITBIN := $(UNIT:%.c=$(BUILD)/%)
 
-$(UNITBIN): $(BUILD)/%: %.c $(LIBOBJ) $(wildcard tests/unit/*/*.h)
+$(UNITBIN): $(BUILD)/%: %.c $(LIBOBJ) $(wildcard tests/unit/*.h tests/unit/*/*.h)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -o $@ $< $(LIBOBJ) $(LIBS) $(shell pkg-config --libs check)
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cmd/errors.h"
+#include "tests/unit/run_tests.h"
 
 /* Rows of errors.def; those after them are made from the file types. */
 enum {
@@ -179,18 +180,10 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("errors");
 	TCase *t = tcase_create("errors");
-	SRunner *r;
-	int failed;
 
 	tcase_add_test(t, ids_of_the_sources);
 	tcase_add_test(t, table);
 	tcase_add_test(t, page);
-	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return run_tests("errors", t);
 }

@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/report.h"
 #include "cmd/options.h"
+#include "tests/unit/run_tests.h"
 
 struct parsed {
 	struct options o;
@@ -253,10 +254,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("options");
 	TCase *t = tcase_create("options");
-	SRunner *r;
-	int failed;
 
 	tcase_add_test(t, criu_words);
 	tcase_add_test(t, letters_and_places);
@@ -265,10 +263,5 @@ int main(void)
 	tcase_add_test(t, negation);
 	tcase_add_test(t, configuration);
 	tcase_add_test(t, table);
-	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return run_tests("options", t);
 }

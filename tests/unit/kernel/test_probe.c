@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "kernel/probe.h"
+#include "tests/unit/run_tests.h"
 
 static int count_fds(void)
 {
@@ -45,17 +46,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("probe");
 	TCase *t = tcase_create("probe");
-	SRunner *r;
-	int failed;
 
 	tcase_add_loop_test(t, answers, 0, (int)probes_nr);
 	tcase_add_test(t, names);
-	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return run_tests("probe", t);
 }

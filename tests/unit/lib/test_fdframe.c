@@ -21,6 +21,7 @@
 #include "lib/fdframe.h"
 #include "lib/fdlisten.h"
 #include "lib/fdpass.h"
+#include "tests/unit/run_tests.h"
 
 #define MANY 1200
 #define LONG 700000
@@ -371,11 +372,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("fdframe");
 	TCase *t = tcase_create("fdframe");
 	struct rlimit lim;
-	SRunner *r;
-	int failed;
 
 	getrlimit(RLIMIT_NOFILE, &lim);
 	lim.rlim_cur = lim.rlim_max;
@@ -392,10 +390,5 @@ int main(void)
 	tcase_add_test(t, kinds);
 	tcase_add_test(t, listen_fds);
 	tcase_add_test(t, store);
-	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return run_tests("fdframe", t);
 }

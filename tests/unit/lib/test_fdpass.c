@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/fdpass.h"
+#include "tests/unit/run_tests.h"
 
 static int sk[2], src, before;
 
@@ -286,11 +287,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("fdpass");
 	TCase *t = tcase_create("fdpass");
 	struct rlimit lim;
-	SRunner *r;
-	int failed;
 
 	getrlimit(RLIMIT_NOFILE, &lim);
 	lim.rlim_cur = lim.rlim_max;
@@ -308,10 +306,5 @@ int main(void)
 	tcase_add_test(t, passpidfd);
 	tcase_add_test(t, not_blocking);
 	tcase_add_test(t, no_growth);
-	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return run_tests("fdpass", t);
 }

@@ -20,6 +20,7 @@
 #include "lib/fdlisten.h"
 #include "lib/fdpass.h"
 #include "lib/fdupgrade.h"
+#include "tests/unit/run_tests.h"
 
 #define STATE "what the old one knows"
 #define MANY 600
@@ -398,10 +399,7 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-	Suite *s;
 	TCase *t;
-	SRunner *r;
-	int failed;
 
 	if (argc > 2 && !strcmp(argv[1], "successor"))
 		return successor(argv[2]);
@@ -410,7 +408,6 @@ int main(int argc, char **argv)
 	/* The harness may have left us more than the standard ones. */
 	for (int fd = 3; fd < 64; fd++)
 		close(fd);
-	s = suite_create("fdupgrade");
 	t = tcase_create("fdupgrade");
 	tcase_set_timeout(t, 20);
 	tcase_add_test(t, offer);
@@ -421,10 +418,5 @@ int main(int argc, char **argv)
 	tcase_add_test(t, cannot_start);
 	tcase_add_test(t, cancelled);
 	tcase_add_loop_test(t, giver_killed, 0, 2);
-	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return run_tests("fdupgrade", t);
 }

@@ -14,6 +14,7 @@
 #include "model/state.h"
 
 #include "proto/eventpoll.pb-c.h"
+#include "tests/unit/run_tests.h"
 
 static struct report *report;
 static char *text;
@@ -118,17 +119,8 @@ static inline void mut_lost_alarm(struct pstree *t)
 /* Runs the tests of @t; returns the exit status. */
 static inline int state_tests(TCase *t)
 {
-	Suite *s = suite_create("state");
-	SRunner *sr;
-	int failed;
-
 	tcase_add_checked_fixture(t, setup, teardown);
-	suite_add_tcase(s, t);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return run_tests("state", t);
 }
 
 #endif

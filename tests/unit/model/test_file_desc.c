@@ -11,6 +11,7 @@
 #undef fail
 #include "model/file_desc.h"
 #include "model/pstree.h"
+#include "tests/unit/run_tests.h"
 
 static struct report *report;
 static struct pstree *tree;
@@ -156,10 +157,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("file_desc");
 	TCase *t = tcase_create("file_desc");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, ids);
@@ -167,10 +165,5 @@ int main(void)
 	tcase_add_test(t, merge);
 	tcase_add_test(t, failure);
 	tcase_add_test(t, registry);
-	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return run_tests("file_desc", t);
 }

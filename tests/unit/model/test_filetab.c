@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "model/filetab.h"
+#include "tests/unit/run_tests.h"
 
 static struct filetab tab;
 static struct arena *arena;
@@ -408,10 +409,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("filetab");
 	TCase *t = tcase_create("filetab");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 600);
@@ -427,10 +425,5 @@ int main(void)
 	tcase_add_test(t, iterate);
 	tcase_add_test(t, row_13_growth_under_readers);
 	tcase_add_test(t, row_16_fight);
-	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return run_tests("filetab", t);
 }

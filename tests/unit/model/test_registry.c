@@ -13,6 +13,7 @@
 #include "dump/dump.h"
 #include "dump/files.h"
 #include "model/file_desc.h"
+#include "tests/unit/run_tests.h"
 
 #define FILE_TYPE(name, fd_type, field, msg) extern const struct file_desc_ops name##_desc_ops;
 #include "model/file_types.def"
@@ -115,19 +116,11 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("registry");
 	TCase *t = tcase_create("registry");
-	SRunner *r;
-	int failed;
 
 	tcase_add_loop_test(t, message, 0, FILE_KINDS);
 	tcase_add_loop_test(t, halves, 0, FILE_KINDS);
 	tcase_add_loop_test(t, proto, 0, FILE_KINDS);
 	tcase_add_loop_test(t, files, 0, FILE_KINDS);
-	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return run_tests("registry", t);
 }

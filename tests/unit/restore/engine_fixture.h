@@ -28,6 +28,7 @@
 #undef fail
 #include "lib/fdpass.h"
 #include "restore/engine_priv.h"
+#include "tests/unit/run_tests.h"
 
 #define MAX_TASKS 3
 
@@ -226,18 +227,9 @@ static const struct file_desc_ops early = { .open = early_open };
 /* Runs the tests of @t; returns the exit status. */
 static inline int engine_tests(TCase *t)
 {
-	Suite *s = suite_create("engine");
-	SRunner *r;
-	int failed;
-
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 30);
-	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return run_tests("engine", t);
 }
 
 #endif
