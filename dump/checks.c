@@ -13,25 +13,29 @@
 #include "base/fd.h"
 #include "kernel/kcmp.h"
 
-/*
- * Is @root the tool itself, or one of its ancestors? That is told by way of
- * /proc, up to the first one that is older than @root: a process is born of an
- * older one, and goes to another ancestor, or to init, when that has died.
+/**
+ * dump_descends - is a process another one, or has that one, its parent or so on made it?
+ * @ctx: the dump
+ * @pid: the process
+ * @from: the other one
+ * @born: when that began, in ticks since the boot; 0: not known
+ *
+ * That is told by way of /proc, up to the first one that is older: a process is born of an older
+ * one, and goes to another ancestor, or to init, when that has died.
+ *
+ * Return: true then.
  */
-static bool is_ancestor(struct dump_ctx *ctx, const struct pstree_item *root)
+bool dump_descends(struct dump_ctx *ctx, pid_t pid, pid_t from, uint64_t born)
 {
-	struct proc_stat st = { .ppid = getppid() };
+	struct proc_stat st = { .ppid = pid };
 	char name[32];
 
-	if (root->pid == getpid())
-		return true;
 	do {
-		if (st.ppid == root->pid)
+		if (st.ppid == from)
 			return true;
 		snprintf(name, sizeof(name), "/proc/%d/stat", st.ppid);
 	} while (st.ppid > 1 && !proc_read(AT_FDCWD, name, &ctx->text) &&
-		 !proc_parse_stat(ctx->text.p, &st) &&
-		 st.start_time >= root->dump->stat.start_time);
+		 !proc_parse_stat(ctx->text.p, &st) && st.start_time >= born);
 	return false;
 }
 
@@ -70,7 +74,8 @@ int freeze_check_target(struct dump_ctx *ctx)
 		return fail(ctx->report, "no-process", ESRCH, "there is no process %d", root->pid);
 	if (ret)
 		return ret;
-	if (is_ancestor(ctx, root))
+	if (root->pid == getpid() ||
+	    dump_descends(ctx, getppid(), root->pid, root->dump->stat.start_time))
 		return fail(ctx->report, "target-self", EOPNOTSUPP,
 			    "pid %d is an ancestor of this program or the program itself; start it "
 			    "from outside of the tree",

@@ -24,5 +24,6 @@ int freeze_threads(struct freeze *f, struct pstree_item *it);
 int freeze_note(struct dump_ctx *ctx, struct pstree_item *it);
 int freeze_checks(struct dump_ctx *ctx);
 int freeze_check_target(struct dump_ctx *ctx);
+bool dump_descends(struct dump_ctx *ctx, pid_t pid, pid_t from, uint64_t born);
 
 #endif

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -105,27 +104,14 @@ static void task_reap(struct dump_task *t, uint64_t until_ns)
 		t->threads[i].attached = false;
 }
 
-static bool descends(struct dump_ctx *ctx, pid_t pid, pid_t from)
-{
-	struct proc_stat st = { .ppid = pid };
-	char name[32];
-
-	while (st.ppid > 1 && st.ppid != from) {
-		snprintf(name, sizeof(name), "/proc/%d/stat", st.ppid);
-		if (proc_read(AT_FDCWD, name, &ctx->text) || proc_parse_stat(ctx->text.p, &st))
-			break;
-	}
-	return st.ppid == from;
-}
-
 /*
  * Does it make sense to wait until the dead are taken note of? An ancestor of
  * ours other than init, or of who has asked, may be waiting for us to end first.
  */
 static bool parent_will_reap(struct dump_ctx *ctx, pid_t parent)
 {
-	return parent <= 1 ||
-	       !(descends(ctx, getppid(), parent) || descends(ctx, ctx->opts->waits, parent));
+	return parent <= 1 || !(dump_descends(ctx, getppid(), parent, 0) ||
+				dump_descends(ctx, ctx->opts->waits, parent, 0));
 }
 
 static void wait_gone(struct dump_ctx *ctx, uint64_t until_ns)
