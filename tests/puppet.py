@@ -219,7 +219,17 @@ class Puppet:
 
 
 def kernel_locks(path):
-    """What the kernel says about a file: sorted lines without their numbers; "->" stands for one who waits."""
+    """What the kernel says about a file: sorted lines without their numbers; "->" stands for one who waits.
+
+    Beyond a page /proc/locks skips lines while others change their locks: two readings have to agree.
+    """
+    was, now = None, read_locks(path)
+    while was != now:
+        was, now = now, read_locks(path)
+    return now
+
+
+def read_locks(path):
     st, out = os.stat(path), []
     dev = "%02x:%02x:%d" % (os.major(st.st_dev), os.minor(st.st_dev), st.st_ino)
     for line in open("/proc/locks"):

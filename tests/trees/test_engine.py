@@ -20,7 +20,13 @@ def begin(row, pid=None):
     out = os.path.join(where, "out")
     until("READY", 20, lambda: "READY" in open(out).read() or not alive(pid))
     assert alive(pid), open(out).read()
+    # The kernel moves the file's position after the text can be read.
+    until("the end of the write", 20, lambda: position(pid, 1) == os.path.getsize(out))
     return pid, out
+
+
+def position(pid, fd):
+    return int(re.search(r"pos:\s*(\d+)", open("/proc/%d/fdinfo/%s" % (pid, fd)).read())[1])
 
 
 def look(pid):
@@ -30,7 +36,7 @@ def look(pid):
         for f in os.listdir("/proc/%d/fd" % p):
             link = os.readlink("/proc/%d/fd/%s" % (p, f))
             info = open("/proc/%d/fdinfo/%s" % (p, f)).read()
-            files[p, f] = re.sub(r"\[\d+\]", "[]", link), re.search(r"pos:\s*(\d+)", info)[1], re.search(r"flags:\s*(\d+)", info)[1]
+            files[p, f] = re.sub(r"\[\d+\]", "[]", link), position(p, f), re.search(r"flags:\s*(\d+)", info)[1]
     return files, groups(tree(pid)), tables(tree(pid)), cloexec(tree(pid))
 
 
