@@ -39,20 +39,6 @@ bool dump_descends(struct dump_ctx *ctx, pid_t pid, pid_t from, uint64_t born)
 	return false;
 }
 
-static const char *const namespaces[] = { "pid", [NS_NET] = "net", "mnt", "user", "ipc",
-					  "uts", "cgroup",         "time" };
-
-_Static_assert(sizeof(namespaces) / sizeof(*namespaces) == NR_NAMESPACES, "a name for each");
-
-static void own_namespaces(struct dump_ctx *ctx)
-{
-	cleanup_close int proc = proc_open(getpid());
-
-	for (size_t i = 0; i < NR_NAMESPACES; i++)
-		if (proc_namespace(proc, namespaces[i], &ctx->own_ns[i]) < 0)
-			ctx->own_ns[i] = 0;
-}
-
 /**
  * freeze_check_target - is this a process to stop at all?
  * @ctx: the dump; the root has its item, nothing has been stopped
@@ -64,7 +50,10 @@ int freeze_check_target(struct dump_ctx *ctx)
 	struct pstree_item *root = ctx->tree->root;
 	int ret;
 
-	own_namespaces(ctx);
+	if (ctx->opts->own_ns)
+		ctx->own_ns = *ctx->opts->own_ns;
+	else
+		proc_namespaces_own(&ctx->own_ns);
 	ctx->cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	if (root->pid == 1)
 		return fail(ctx->report, "target-init", EOPNOTSUPP,
@@ -93,18 +82,11 @@ int freeze_check_target(struct dump_ctx *ctx)
 
 static void check_namespaces(struct dump_ctx *ctx, struct pstree_item *it)
 {
-	char which[64] = "";
-	size_t len = 0;
-	uint64_t ino;
+	struct proc_namespaces its;
+	char which[64];
 
-	for (size_t i = 0; i < NR_NAMESPACES; i++) {
-		if (!ctx->own_ns[i] || proc_namespace(it->dump->proc_fd, namespaces[i], &ino) < 0)
-			continue;
-		if (ino != ctx->own_ns[i])
-			len += (size_t)snprintf(which + len, sizeof(which) - len, "%s%s",
-						len ? ", " : "", namespaces[i]);
-	}
-	if (len)
+	proc_namespaces(it->dump->proc_fd, NS_ALL, &its);
+	if (proc_namespaces_differ(&its, &ctx->own_ns, which, sizeof(which)))
 		fail(ctx->report, "task-namespace", EOPNOTSUPP,
 		     "pid %d (%s): in another namespace (%s) than this program", it->pid,
 		     it->dump->stat.comm, which);

@@ -62,9 +62,6 @@ struct dump_shmem {
 struct dump_tcp;
 struct sock_values;
 
-#define NR_NAMESPACES 8
-#define NS_NET 1 /* which of them is the network's */
-
 #define RESCUE_MAX 64 /* tasks seen to in one try */
 
 /* A file that has one name more until it is restored. */
@@ -104,7 +101,8 @@ struct dump_ctx {
 	struct dump_guardian *guardian, own_guardian; /* NULL: none */
 	struct dump_tcp *tcp;                         /* dump/files_tcp.c's own */
 	uint32_t guardian_ticket;                     /* the last that was given */
-	uint64_t own_ns[NR_NAMESPACES];               /* this program's namespaces; 0: not known */
+	bool guardian_has_sockets;                    /* which stay as long as it does */
+	struct proc_namespaces own_ns;                /* of this program */
 	bool seccomp_suspended;                       /* PTRACE_O_SUSPEND_SECCOMP is in force */
 };
 

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct proc_namespaces;
 struct pstree;
 struct report;
 struct tcp_rule;
@@ -51,6 +52,7 @@ struct dump_opts {
 	unsigned timeout;          /* seconds; 0 is the default of 10 */
 	bool outline;              /* state: memory is not looked at */
 	bool attached;             /* state: the caller's thread traces every task already */
+	const struct proc_namespaces *own_ns; /* of this process; or NULL: not known yet */
 	pid_t waits; /* a process, not an ancestor of ours, that may wait for the result */
 	/* Made ahead, or made by the dump, and ended by the caller after it; or NULL. */
 	struct dump_guardian *guardian;

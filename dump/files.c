@@ -231,9 +231,7 @@ static int thread_tables(struct dump_ctx *ctx, struct table_order *o, struct pst
  */
 int dump_files_begin(struct dump_ctx *ctx)
 {
-	cleanup_close int mem = memfd_create("probe", MFD_CLOEXEC);
 	struct dump_files *f = arena_new_of(ctx->arena, struct dump_files);
-	struct stat st;
 
 	f->scratch[0] = f->scratch[1] = f->own_dir = f->mount_fd = -1;
 	f->dir = PATH_DIR_INIT;
@@ -242,9 +240,24 @@ int dump_files_begin(struct dump_ctx *ctx)
 	f->own_dir = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (f->own_dir < 0)
 		return fail(ctx->report, "file-table", errno, "open /proc/self/fd");
-	if (mem < 0 || fstat(mem, &st) < 0)
-		return fail(ctx->report, "file-table", errno, "memfd_create()");
-	f->memfd_dev = st.st_dev;
+	return 0;
+}
+
+/**
+ * files_own_pipe - have a pipe of our own, if there is none yet
+ * @ctx: the dump
+ *
+ * It tells where pipes are that have no name, and takes copies of what is in them.
+ *
+ * Return: 0 or -errno, recorded.
+ */
+int files_own_pipe(struct dump_ctx *ctx)
+{
+	struct dump_files *f = ctx->files;
+	struct stat st;
+
+	if (f->pipe_dev)
+		return 0;
 	if (pipe2(f->scratch, O_CLOEXEC | O_NONBLOCK) < 0 || fstat(f->scratch[0], &st) < 0)
 		return fail(ctx->report, "file-table", errno, "pipe2()");
 	f->pipe_dev = st.st_dev;
@@ -265,7 +278,7 @@ int dump_files(struct dump_ctx *ctx)
 	struct pstree_item *it;
 	int bad, ret;
 
-	ctx->files->netns = ctx->own_ns[NS_NET];
+	ctx->files->netns = ctx->own_ns.ino[NS_NET];
 	bad = outside_begin(ctx);
 	if (bad)
 		return bad;

@@ -49,8 +49,8 @@ struct dump_files {
 	struct group *groups[2];        /* multicast groups in use, by IPv6 */
 	bool groups_known;
 	struct idmap fresh_opts; /* options of new sockets, by kind */
-	dev_t pipe_dev;          /* st_dev of every pipe that has no name */
-	dev_t memfd_dev;         /* st_dev of memfds */
+	dev_t pipe_dev;          /* st_dev of every pipe that has no name; 0: not known yet */
+	dev_t memfd_dev;         /* st_dev of memfds; 0: not known yet */
 	ino_t netns;             /* inode of our network namespace */
 	uint32_t last_table;
 	uint32_t last_ghost;
@@ -70,6 +70,7 @@ struct dump_files {
 };
 
 /* files.c */
+int files_own_pipe(struct dump_ctx *ctx);
 void *file_seen(const struct dump_ctx *ctx, enum file_kind kind, uint64_t key);
 void file_see(struct dump_ctx *ctx, enum file_kind kind, uint64_t key, void *what);
 int file_side_put(struct dump_ctx *ctx, enum image_kind k, const ProtobufCMessage *m,

@@ -181,6 +181,11 @@ int file_info_get(struct dump_ctx *ctx, struct fd_info *fi, int err)
 		return fail(ctx->report, "file-fetch", -err,
 			    "pid %d fd %d (%s): fetch it and look at it", fi->task->pid, fi->fd,
 			    file_info_link(ctx, fi));
+	if (fmt == S_IFIFO) {
+		err = files_own_pipe(ctx);
+		if (err)
+			return err;
+	}
 	if (fmt == S_IFSOCK || (fmt == S_IFIFO && fi->st.st_dev == ctx->files->pipe_dev))
 		return 0;
 	file_info_link(ctx, fi);

@@ -72,7 +72,7 @@ bool file_may_be_locked(struct dump_ctx *ctx, const struct stat *st)
 	 * Elsewhere than in the first pid namespace the locks of takers that are gone are missing,
 	 * as flock(1) is for a shell that has it lock a file or a terminal.
 	 */
-	if (ctx->own_ns[0] != PID_INIT_INO && has_name(f, st))
+	if (ctx->own_ns.ino[NS_PID] != PID_INIT_INO && has_name(f, st))
 		return true;
 	if (f->locks_ahead && pthread_tryjoin_np(f->locks_reader, NULL) == 0) {
 		f->locks_ahead = false;

@@ -178,6 +178,7 @@ int dump_guardian_hold(struct dump_ctx *ctx, int fd, int level, int option, int 
 	if (!ctx->guardian)
 		return 0;
 	note.held.ticket = ++ctx->guardian_ticket;
+	ctx->guardian_has_sockets = true;
 	ret = tell(ctx, &note, NOTE_SIZE(held), &fd, 1);
 	if (ret < 0)
 		return fail(ctx->report, "guardian", -ret, "tell the guardian process");
@@ -210,6 +211,7 @@ int dump_guardian_sockets(struct dump_ctx *ctx, const struct net_undo *u)
 	int fds[FD_MSG_MAX], ret;
 	size_t n = 0;
 
+	ctx->guardian_has_sockets = true;
 	memcpy(note.table, u->table, sizeof(note.table));
 	ret = tell(ctx, &note, NOTE_SIZE(table), NULL, 0);
 	note.kind = NOTE_SOCKETS;
@@ -277,27 +279,17 @@ void dump_guardian_kill(struct dump_ctx *ctx)
 }
 
 /**
- * dump_guardian_release - nothing is left to be taken out
- * @ctx: the dump
- *
- * Its death takes its time: dump_guardian_stop() waits for it.
- */
-void dump_guardian_release(struct dump_ctx *ctx)
-{
-	if (ctx->guardian)
-		let_go(ctx->guardian);
-}
-
-/**
  * dump_guardian_stop - end the guardian
  * @ctx: the dump
  *
- * It is waited for here unless the caller of the dump does that.
+ * It is waited for here unless the caller of the dump does that, and nothing
+ * of the tree is left in it: addresses of sockets are free when a dump is done.
  */
 void dump_guardian_stop(struct dump_ctx *ctx)
 {
-	dump_guardian_release(ctx);
-	if (ctx->guardian == &ctx->own_guardian)
+	if (ctx->guardian == &ctx->own_guardian || ctx->guardian_has_sockets)
 		dump_guardian_end(ctx->guardian);
+	else if (ctx->guardian)
+		let_go(ctx->guardian);
 	ctx->guardian = NULL;
 }

@@ -17,7 +17,6 @@ int dump_guardian_sockets(struct dump_ctx *ctx, const struct net_undo *u);
 void dump_guardian_released(struct dump_ctx *ctx);
 void dump_guardian_image(struct dump_ctx *ctx);
 void dump_guardian_kill(struct dump_ctx *ctx);
-void dump_guardian_release(struct dump_ctx *ctx);
 void dump_guardian_stop(struct dump_ctx *ctx);
 
 #endif

@@ -108,23 +108,24 @@ static void task_reap(struct dump_task *t, uint64_t until_ns)
  * Does it make sense to wait until the dead are taken note of? An ancestor of
  * ours other than init, or of who has asked, may be waiting for us to end first.
  */
-static bool parent_will_reap(struct dump_ctx *ctx, pid_t parent)
+static bool parent_will_reap(struct dump_ctx *ctx)
 {
-	return parent <= 1 || !(dump_descends(ctx, getppid(), parent, 0) ||
-				dump_descends(ctx, ctx->opts->waits, parent, 0));
+	pid_t parent = ctx->tree->root->dump->stat.ppid;
+
+	return parent <= 1 || parent == getpid() ||
+	       !(dump_descends(ctx, getppid(), parent, 0) ||
+		 dump_descends(ctx, ctx->opts->waits, parent, 0));
 }
 
 static void wait_gone(struct dump_ctx *ctx, uint64_t until_ns)
 {
-	pid_t parent = ctx->tree->root->dump->stat.ppid;
+	const struct dump_task *root = ctx->tree->root->dump;
 	struct pstree_item *it;
 	struct backoff b;
 	size_t left;
 
-	if (parent == getpid())
-		waitpid(ctx->tree->root->pid, NULL, WNOHANG);
-	else if (!parent_will_reap(ctx, parent))
-		return;
+	if (root->stat.ppid == getpid())
+		waitpid(root->stat.pid, NULL, WNOHANG);
 	backoff_init(&b, GONE_MS);
 	do {
 		left = 0;
@@ -135,7 +136,7 @@ static void wait_gone(struct dump_ctx *ctx, uint64_t until_ns)
 		log_warn(ctx->report,
 			 "%zu dead processes of the tree still hold their pids: their parent, "
 			 "process %d or init, has not taken note",
-			 left, parent);
+			 left, root->stat.ppid);
 }
 
 /**
@@ -151,6 +152,7 @@ int dump_kill(struct dump_ctx *ctx)
 {
 	uint64_t until_ns = backoff_now() + GONE_MS * 1000000ull;
 	struct pstree_item *it;
+	bool reaped;
 	int ret = 0;
 
 	list_for_each(it, &ctx->tree->items, list)
@@ -162,14 +164,13 @@ int dump_kill(struct dump_ctx *ctx)
 		if (err < 0 && err != -ESRCH)
 			ret = fail(ctx->report, "kill", -err, "pid %d: SIGKILL", it->pid);
 	}
-	/* What has been signalled ends without anybody's help: while it does, the guardian may. */
-	if (!ret)
-		dump_guardian_release(ctx);
+	/* There is time for this while they end. */
+	reaped = parent_will_reap(ctx);
 	list_for_each(it, &ctx->tree->items, list)
 		task_reap(it->dump, until_ns);
 	files_kept_close(ctx);
 	ctx->thaw_ns = backoff_now();
-	if (!ret)
+	if (!ret && reaped)
 		wait_gone(ctx, until_ns);
 	return ret;
 }

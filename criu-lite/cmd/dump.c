@@ -67,6 +67,7 @@ int cmd_dump(struct cmd *c)
 		.ghost_limit = o->ghost_limit,
 		.timeout = o->timeout,
 		.waits = c->job ? c->job->waits : 0,
+		.own_ns = c->job ? c->job->own_ns : NULL,
 		.progress = on_progress,
 		.action = on_action,
 		.arg = &run,

@@ -65,15 +65,6 @@ static int caps_set(uint64_t caps)
 	return syscall(SYS_capset, &h, d) < 0 ? -errno : 0;
 }
 
-/* 1 or 0; -errno if that cannot be told, as for another user's process unless we are root. */
-static int same_namespace(int proc, int self, const char *name)
-{
-	uint64_t theirs = 0, ours = 0;
-	int ret = proc_namespace(proc, name, &theirs) ?: proc_namespace(self, name, &ours);
-
-	return ret < 0 ? ret : ours == theirs;
-}
-
 static int read_status(int proc, struct proc_status *s)
 {
 	struct proc_text t = { 0 };
@@ -85,51 +76,64 @@ static int read_status(int proc, struct proc_status *s)
 	return ret;
 }
 
-/* What keeps the caller, and not us, from things: NULL if nothing is known to. */
-static const char *confinement(int proc, int self, const struct proc_status *theirs)
+/* Does it live under more filters than we do? */
+static bool is_filtered(const struct proc_status *theirs)
 {
-	static const struct {
-		const char *name, *word;
-	} ns[] = { { "pid", "a pid namespace" },
-		   { "user", "a user namespace" },
-		   { "mnt", "a mount namespace" } };
+	cleanup_close int self = -1;
 	struct proc_status ours = { 0 };
 	bool filtered;
 
-	for (size_t i = 0; i < sizeof(ns) / sizeof(*ns); i++)
-		if (same_namespace(proc, self, ns[i].name) == 0)
-			return ns[i].word;
 	if (!theirs->seccomp_filters)
-		return NULL;
+		return false;
+	self = proc_open(getpid());
 	filtered = self >= 0 && read_status(self, &ours) == 0 &&
 		   theirs->seccomp_filters > ours.seccomp_filters;
 	proc_status_free(&ours);
-	return filtered ? "seccomp filters" : NULL;
+	return filtered;
 }
 
-/**
- * caller_look - fill in what /proc knows of a caller
- * @c: pid, pidfd and uid are set by who carries the request
- *
- * Signal 0 through the pidfd comes last: all this was read of the process that
- * it stands for, and not of another of that pid.
- */
-void caller_look(struct rpc_caller *c)
+/* What keeps the caller, and not us, from things: NULL if nothing is known to. */
+static const char *confinement(const struct proc_namespaces *theirs,
+			       const struct proc_namespaces *ours, const struct proc_status *s)
 {
-	cleanup_close int proc = proc_open(c->pid), self = proc_open(getpid());
+	static const struct {
+		enum proc_ns ns;
+		const char *word;
+	} kinds[] = { { NS_PID, "a pid namespace" },
+		      { NS_USER, "a user namespace" },
+		      { NS_MNT, "a mount namespace" } };
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		uint64_t a = theirs->ino[kinds[i].ns], b = ours->ino[kinds[i].ns];
+
+		if (a && b && a != b)
+			return kinds[i].word;
+	}
+	return is_filtered(s) ? "seccomp filters" : NULL;
+}
+
+/*
+ * What /proc knows of a caller, whose pid, pidfd and uid are set. Signal 0 through the pidfd
+ * comes last: all this was read of the process that it stands for, and not of another of that pid.
+ */
+static void caller_look(struct rpc_caller *c, const struct proc_namespaces *ours)
+{
+	cleanup_close int proc = proc_open(c->pid);
+	struct proc_namespaces theirs;
 	struct proc_status s = { 0 };
 	uint64_t own = 0;
 
 	c->no_new_privs = true;
 	if (proc < 0 || read_status(proc, &s) < 0)
 		return;
-	c->confined = confinement(proc, self, &s);
+	proc_namespaces(proc, 1 << NS_PID | 1 << NS_USER | 1 << NS_MNT, &theirs);
+	c->confined = confinement(&theirs, ours, &s);
 	if (c->pidfd >= 0 &&
 	    (syscall(SYS_pidfd_send_signal, c->pidfd, 0, NULL, 0) == 0 || errno == EPERM)) {
 		c->bounding = s.cap_bnd;
 		c->no_new_privs = s.no_new_privs;
-		if (c->uid == 0 && s.uid[1] == 0 && same_namespace(proc, self, "user") == 1 &&
-		    caps_get(&own) == 0)
+		if (c->uid == 0 && s.uid[1] == 0 && theirs.ino[NS_USER] &&
+		    theirs.ino[NS_USER] == ours->ino[NS_USER] && caps_get(&own) == 0)
 			c->caps = s.cap_prm & own;
 	}
 	proc_status_free(&s);
@@ -164,11 +168,12 @@ static void peer_pidfd(int sock, struct rpc_caller *c)
 /**
  * caller_of_socket - who has made this connection
  * @sock: a connected Unix socket
+ * @own: the namespaces of this process
  * @out: filled; caller_free() ends it
  *
  * Return: 0 or -errno.
  */
-int caller_of_socket(int sock, struct rpc_caller *out)
+int caller_of_socket(int sock, const struct proc_namespaces *own, struct rpc_caller *out)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
@@ -186,7 +191,7 @@ int caller_of_socket(int sock, struct rpc_caller *out)
 		return ret;
 	}
 	peer_pidfd(sock, out);
-	caller_look(out);
+	caller_look(out, own);
 	return 0;
 }
 

@@ -6,8 +6,7 @@
 
 #include "daemon/rpc.h"
 
-int caller_of_socket(int sock, struct rpc_caller *out);
-void caller_look(struct rpc_caller *c);
+int caller_of_socket(int sock, const struct proc_namespaces *own, struct rpc_caller *out);
 void caller_of_parent(int sock, struct rpc_caller *out);
 void caller_free(struct rpc_caller *c);
 

@@ -20,6 +20,7 @@
 #include "base/fd.h"
 #include "daemon/caller.h"
 #include "daemon/server.h"
+#include "kernel/procfs.h"
 #include "lib/door.h"
 #include "lib/door_move.h"
 #include "lib/door_names.h"
@@ -63,10 +64,12 @@ static void do_request(const struct rpc_host *host, struct rpc_caller *who, cons
  */
 static int who_calls(struct rpc_caller *who)
 {
+	struct proc_namespaces own_ns;
 	ucred_t *uc = NULL;
 	bool same;
 
-	if (caller_of_socket(door_client_socket(), who) < 0)
+	proc_namespaces_own(&own_ns);
+	if (caller_of_socket(door_client_socket(), &own_ns, who) < 0)
 		return -EPERM;
 	same = door_ucred(&uc) == 0 && ucred_geteuid(uc) == who->uid &&
 	       ucred_getegid(uc) == who->gid;

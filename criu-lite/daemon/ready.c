@@ -22,6 +22,7 @@
 #include "daemon/server.h"
 #include "dump/dump.h"
 #include "kernel/arch.h"
+#include "kernel/procfs.h"
 #include "lib/fdpass.h"
 
 #define READY_NAME "criu-lite-ready" /* as /proc/PID/comm has it */
@@ -77,6 +78,7 @@ static void warm_up(void)
 static int ready_main(struct server *s, int sock, pid_t service)
 {
 	struct dump_guardian guardian = { 0 };
+	struct proc_namespaces own_ns;
 	struct wire_request *m;
 	int err, ret = 1;
 
@@ -87,14 +89,15 @@ static int ready_main(struct server *s, int sock, pid_t service)
 	prctl(PR_SET_NAME, READY_NAME);
 	/* Before the pages are there, which it would share. */
 	dump_guardian_new(&guardian);
+	proc_namespaces_own(&own_ns);
 	warm_up();
 	m = wire_recv(sock, 0, &err);
 	prctl(PR_SET_PDEATHSIG, 0);
 	prctl(PR_SET_NAME, WORKER_NAME);
 	close(sock);
 	if (m && m->req && m->nr_fds)
-		ret = worker_serve(s->host, m->fds[0], m->req, m->fds + 1, m->nr_fds - 1,
-				   &guardian);
+		ret = worker_serve(s->host, m->fds[0], m->req, m->fds + 1, m->nr_fds - 1, &guardian,
+				   &own_ns);
 	else
 		dump_guardian_end(&guardian);
 	wire_free(m);

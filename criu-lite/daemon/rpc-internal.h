@@ -5,6 +5,7 @@
 #define CL_DAEMON_RPC_INTERNAL_H
 
 #include "daemon/rpc.h"
+#include "kernel/procfs.h"
 
 struct arena;
 
@@ -15,6 +16,7 @@ struct rpc_work {
 	struct report *report;
 	struct arena *arena;
 	struct rpc_job job;
+	struct proc_namespaces own_ns; /* unless the call has them */
 	CriuResp *resp;
 };
 

@@ -237,6 +237,7 @@ static int serve(const struct rpc_host *host, const struct rpc_call *call)
 	int ret;
 
 	w.job.guardian = call->guardian ?: &own;
+	w.job.own_ns = call->own_ns;
 	report_log_to(w.report, -1, LOG_MSG);
 	resp.type = call->req->type;
 	ret = types[call->req->type](&w);

@@ -22,6 +22,7 @@
 #include "proto/rpc.pb-c.h"
 
 struct dump_guardian;
+struct proc_namespaces;
 struct pstree;
 struct report;
 
@@ -53,9 +54,10 @@ struct rpc_job {
 	int (*action)(void *arg, const char *name, pid_t root); /* notifications; may be NULL */
 	int (*admit)(void *arg, struct pstree *image);          /* restore; may be NULL */
 	void *arg;
-	pid_t root;                     /* set: the root of the tree */
-	pid_t waits;                    /* who waits for the answer; 0: it cannot be told */
-	struct dump_guardian *guardian; /* for a dump; perhaps made already */
+	pid_t root;                           /* set: the root of the tree */
+	pid_t waits;                          /* who waits for the answer; 0: it cannot be told */
+	struct dump_guardian *guardian;       /* for a dump; perhaps made already */
+	const struct proc_namespaces *own_ns; /* of this process; or NULL */
 };
 
 /* The code behind the command line, as the daemon sees it. */
@@ -80,6 +82,7 @@ struct rpc_call {
 	void *arg;
 	struct dump_guardian
 		*guardian; /* made ahead, with the credentials of this process; or NULL */
+	const struct proc_namespaces *own_ns; /* of this process, if read ahead; or NULL */
 };
 
 CriuReq *rpc_parse(const void *msg, size_t len);

@@ -74,7 +74,7 @@ void worker_limits(struct server *s);
 void worker_end_all(struct server *s);
 void worker_begin(struct server *s, const struct client *mine);
 int worker_serve(const struct rpc_host *host, int fd, const CriuReq *req, int *fds, size_t nr_fds,
-		 struct dump_guardian *guardian);
+		 struct dump_guardian *guardian, const struct proc_namespaces *own_ns);
 
 /* ready.c */
 bool ready_wanted(const struct server *s);

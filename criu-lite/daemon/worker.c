@@ -88,11 +88,12 @@ void worker_begin(struct server *s, const struct client *mine)
  * @fds: that have come with it
  * @nr_fds: how many
  * @guardian: for a dump, made ahead; or NULL
+ * @own_ns: the namespaces of this process
  *
  * Return: exit status; 0: it has been answered.
  */
 int worker_serve(const struct rpc_host *host, int fd, const CriuReq *req, int *fds, size_t nr_fds,
-		 struct dump_guardian *guardian)
+		 struct dump_guardian *guardian, const struct proc_namespaces *own_ns)
 {
 	struct rpc_caller caller;
 	struct rpc_call call = {
@@ -104,9 +105,10 @@ int worker_serve(const struct rpc_host *host, int fd, const CriuReq *req, int *f
 		.reply = reply,
 		.arg = &fd,
 		.guardian = guardian,
+		.own_ns = own_ns,
 	};
 
-	if (caller_of_socket(fd, &caller) < 0)
+	if (caller_of_socket(fd, own_ns, &caller) < 0)
 		return 1;
 	return rpc_dispatch(host, &call) < 0;
 }
@@ -114,11 +116,13 @@ int worker_serve(const struct rpc_host *host, int fd, const CriuReq *req, int *f
 static pid_t worker_fork(struct server *s, struct client *c)
 {
 	struct wire_request *ask = c->ask;
+	struct proc_namespaces own_ns;
 	pid_t pid = fork();
 
 	if (pid == 0) {
 		worker_begin(s, c);
-		_exit(worker_serve(s->host, c->fd, ask->req, ask->fds, ask->nr_fds, NULL));
+		proc_namespaces_own(&own_ns);
+		_exit(worker_serve(s->host, c->fd, ask->req, ask->fds, ask->nr_fds, NULL, &own_ns));
 	}
 	return pid;
 }

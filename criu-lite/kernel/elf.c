@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 
@@ -39,6 +40,21 @@ static int find_note(const char *p, size_t len, uint8_t *id, size_t *id_len)
 	return -ENOENT;
 }
 
+/* Headers and notes are all at the beginning, as a rule, and read at once. */
+struct elf_begin {
+	int fd;
+	size_t len;
+	char bytes[4096];
+};
+
+static int take(const struct elf_begin *b, void *out, size_t len, uint64_t at)
+{
+	if (len > b->len || at > b->len - len)
+		return pread_all(b->fd, out, len, (off_t)at);
+	memcpy(out, b->bytes + at, len);
+	return 0;
+}
+
 /**
  * elf_build_id - the build id of a program or library
  * @fd: the file, readable; its position does not matter and does not move
@@ -49,19 +65,22 @@ static int find_note(const char *p, size_t len, uint8_t *id, size_t *id_len)
  */
 int elf_build_id(int fd, uint8_t id[ELF_BUILD_ID_MAX], size_t *len)
 {
+	struct elf_begin begin = { .fd = fd };
 	char notes[MAX_NOTES];
+	ssize_t got = pread(fd, begin.bytes, sizeof(begin.bytes), 0);
 	Elf64_Ehdr h;
 
-	if (pread_all(fd, &h, sizeof(h), 0) || memcmp(h.e_ident, ELFMAG, SELFMAG) ||
+	begin.len = got > 0 ? (size_t)got : 0;
+	if (take(&begin, &h, sizeof(h), 0) || memcmp(h.e_ident, ELFMAG, SELFMAG) ||
 	    h.e_ident[EI_CLASS] != ELFCLASS64)
 		return -ENOEXEC;
 	for (unsigned i = 0; i < h.e_phnum && i < MAX_HEADERS; i++) {
 		Elf64_Phdr p;
 
-		if (pread_all(fd, &p, sizeof(p), (off_t)(h.e_phoff + i * sizeof(p))))
+		if (take(&begin, &p, sizeof(p), h.e_phoff + i * sizeof(p)))
 			return -ENOEXEC;
 		if (p.p_type != PT_NOTE || p.p_filesz > sizeof(notes) ||
-		    pread_all(fd, notes, p.p_filesz, (off_t)p.p_offset))
+		    take(&begin, notes, p.p_filesz, p.p_offset))
 			continue;
 		if (!find_note(notes, p.p_filesz, id, len))
 			return 0;

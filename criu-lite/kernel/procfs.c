@@ -30,32 +30,68 @@ int proc_open(pid_t pid)
 	return fd < 0 ? -errno : fd;
 }
 
-/**
- * proc_namespace - which namespace a process is in
- * @proc: its directory
- * @kind: as /proc/PID/ns has it
- * @ino: gets the number
- *
- * By the name of the link: to follow it makes an inode, and takes twice as long.
- *
- * Return: 0 or -errno; -EACCES if that is not for us to know.
- */
-int proc_namespace(int proc, const char *kind, uint64_t *ino)
+static const char *const ns_names[NR_NAMESPACES] = {
+	[NS_PID] = "pid", [NS_NET] = "net", [NS_MNT] = "mnt",       [NS_USER] = "user",
+	[NS_IPC] = "ipc", [NS_UTS] = "uts", [NS_CGROUP] = "cgroup", [NS_TIME] = "time",
+};
+
+/* By the name of the link: to follow it makes an inode, and takes twice as long. */
+static uint64_t ns_inode(int proc, const char *name)
 {
 	char path[32], text[48];
 	const char *number;
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "ns/%s", kind);
+	snprintf(path, sizeof(path), "ns/%s", name);
 	n = readlinkat(proc, path, text, sizeof(text) - 1);
-	if (n < 0)
-		return -errno;
-	text[n] = '\0';
+	text[n < 0 ? 0 : n] = '\0';
 	number = strstr(text, ":[");
-	if (!number)
-		return -EPROTO;
-	*ino = strtoull(number + 2, NULL, 10);
-	return 0;
+	return number ? strtoull(number + 2, NULL, 10) : 0;
+}
+
+/**
+ * proc_namespaces - which namespaces a process is in
+ * @proc: its directory
+ * @which: of them: bits 1 << NS_PID and so on, or NS_ALL
+ * @out: gets their numbers, and 0 for any other, and for what is not for us to know
+ */
+void proc_namespaces(int proc, unsigned which, struct proc_namespaces *out)
+{
+	for (unsigned i = 0; i < NR_NAMESPACES; i++)
+		out->ino[i] = which >> i & 1 ? ns_inode(proc, ns_names[i]) : 0;
+}
+
+/**
+ * proc_namespaces_own - which namespaces this process is in
+ * @out: gets their numbers
+ */
+void proc_namespaces_own(struct proc_namespaces *out)
+{
+	cleanup_close int proc = proc_open(getpid());
+
+	proc_namespaces(proc, NS_ALL, out);
+}
+
+/**
+ * proc_namespaces_differ - which namespaces are not the same
+ * @a: of one process
+ * @b: of another one
+ * @names: gets the names, as far as both numbers are known
+ * @size: bytes there
+ *
+ * Return: length of @names; 0: as far as is known all are the same.
+ */
+size_t proc_namespaces_differ(const struct proc_namespaces *a, const struct proc_namespaces *b,
+			      char *names, size_t size)
+{
+	size_t len = 0;
+
+	names[0] = '\0';
+	for (unsigned i = 0; i < NR_NAMESPACES; i++)
+		if (a->ino[i] && b->ino[i] && a->ino[i] != b->ino[i] && len < size)
+			len += (size_t)snprintf(names + len, size - len, "%s%s", len ? ", " : "",
+						ns_names[i]);
+	return len;
 }
 
 /**

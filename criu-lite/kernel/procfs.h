@@ -18,9 +18,31 @@ struct proc_text {
 };
 
 int proc_open(pid_t pid); /* /proc/PID as O_PATH, or -errno */
-int proc_namespace(int proc, const char *kind, uint64_t *ino);
 int proc_read(int dir_fd, const char *name, struct proc_text *t);
 void proc_text_free(struct proc_text *t);
+
+/* /proc/PID/ns */
+enum proc_ns {
+	NS_PID,
+	NS_NET,
+	NS_MNT,
+	NS_USER,
+	NS_IPC,
+	NS_UTS,
+	NS_CGROUP,
+	NS_TIME,
+	NR_NAMESPACES,
+	NS_ALL = (1 << NR_NAMESPACES) - 1
+};
+
+struct proc_namespaces {
+	uint64_t ino[NR_NAMESPACES]; /* 0: not known */
+};
+
+void proc_namespaces(int proc, unsigned which, struct proc_namespaces *out);
+void proc_namespaces_own(struct proc_namespaces *out);
+size_t proc_namespaces_differ(const struct proc_namespaces *a, const struct proc_namespaces *b,
+			      char *names, size_t size);
 
 #define PROC_COMM_LEN 64 /* workers of the kernel have more than 16 bytes */
 

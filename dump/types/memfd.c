@@ -31,12 +31,25 @@ struct memfd_seen {
 	uint32_t id;
 };
 
+/* Where memfds are, and shared memory that has no name. */
+static dev_t memfd_device(struct dump_files *f)
+{
+	cleanup_close int mem = -1;
+	struct stat st;
+
+	if (f->memfd_dev)
+		return f->memfd_dev;
+	mem = memfd_create("probe", MFD_CLOEXEC);
+	f->memfd_dev = mem >= 0 && fstat(mem, &st) == 0 ? st.st_dev : 0;
+	return f->memfd_dev;
+}
+
 static bool is_named(const struct dump_ctx *ctx, const struct fd_info *fi)
 {
 	if (!strncmp(fi->link, PREFIX, sizeof(PREFIX) - 1))
 		return true;
 	if (!strcmp(fi->link, "/dev/zero" DELETED))
-		return fi->st.st_dev == ctx->files->memfd_dev;
+		return fi->st.st_dev == memfd_device(ctx->files);
 	return !strcmp(fi->link, "/anon_hugepage" DELETED);
 }
 

@@ -22,14 +22,15 @@
 
 #define NSFS_MAGIC 0x6e736673
 
-/* In the order of dump_ctx.own_ns, with the numbers that the image gives them. */
+/* With the numbers that the image gives them. */
 static const struct {
 	const char *name;
 	uint32_t flag, id;
 } kinds[NR_NAMESPACES] = {
-	{ "pid", CLONE_NEWPID, 1 },       { "net", CLONE_NEWNET, 2 },   { "mnt", CLONE_NEWNS, 6 },
-	{ "user", CLONE_NEWUSER, 7 },     { "ipc", CLONE_NEWIPC, 3 },   { "uts", CLONE_NEWUTS, 4 },
-	{ "cgroup", CLONE_NEWCGROUP, 8 }, { "time", CLONE_NEWTIME, 5 },
+	[NS_PID] = { "pid", CLONE_NEWPID, 1 },          [NS_NET] = { "net", CLONE_NEWNET, 2 },
+	[NS_MNT] = { "mnt", CLONE_NEWNS, 6 },           [NS_USER] = { "user", CLONE_NEWUSER, 7 },
+	[NS_IPC] = { "ipc", CLONE_NEWIPC, 3 },          [NS_UTS] = { "uts", CLONE_NEWUTS, 4 },
+	[NS_CGROUP] = { "cgroup", CLONE_NEWCGROUP, 8 }, [NS_TIME] = { "time", CLONE_NEWTIME, 5 },
 };
 
 static int ns_probe(const struct dump_ctx *ctx, const struct fd_info *fi)
@@ -95,7 +96,7 @@ static int ns_dump(struct dump_ctx *ctx, struct file_desc *d, const struct fd_in
 		if (strncmp(fi->link, kinds[i].name, len) || fi->link[len] != ':')
 			continue;
 		e->ns_cflag = kinds[i].flag;
-		if (fi->st.st_ino != ctx->own_ns[i])
+		if (fi->st.st_ino != ctx->own_ns.ino[i])
 			return name_other(ctx, e, fi, kinds[i].name);
 		e->ns_id = kinds[i].id;
 		return 0;

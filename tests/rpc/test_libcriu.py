@@ -75,7 +75,7 @@ def test_container_is_refused_once():
         out = calls("dump", DIR + "/img", kids[0], ok=False).stdout
         told = [l for l in out.splitlines() if l.startswith("failed")]
         assert len(told) == 1 and len(out.splitlines()) == 1, out
-        assert re.search(r"namespace \(pid, net, uts, ipc\).*\[task-namespace\]", told[0]), out
+        assert re.search(r"namespace \(pid, net, ipc, uts\).*\[task-namespace\]", told[0]), out
         log = open(DIR + "/img/dump.log").read()
         assert log.count("Error (") == 2 and "task-namespace" in log and "Dumping FAILED" in log, log
         assert alive(kids[0])

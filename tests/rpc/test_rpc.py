@@ -63,6 +63,53 @@ def test_child_of_the_caller():
         assert "finished successfully" in log and "still hold their pids" not in log, log
 
 
+HOLDER = r"""
+import os, signal, socket, sys
+d = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(40)]
+for i, s in enumerate(d):
+    s.bind("\0held.%d" % i)
+    for j in range(8):
+        d[i - 1].sendto(b"x" * 100, s.getsockname()) if j else s.sendto(b"own", s.getsockname())
+l = socket.create_server(("127.0.0.1", 0))
+pairs = [(socket.create_connection(l.getsockname()), l.accept()[0]) for _ in range(40)]
+l.close()
+for a, b in pairs:
+    a.send(b"queued")
+print(*(a.getsockname()[1] for a, _ in pairs), flush=True)
+signal.pause()
+"""
+
+
+def test_names_and_ports_are_free_when_the_answer_is_there():
+    """Whoever restores at once, here or on behalf of another, finds nothing of the tree's sockets."""
+    with service_and_swrk() as ways:
+        for connect in ways:
+            for _ in range(5):
+                out = os.path.join(DIR, "ports")
+                p = subprocess.Popen(["/usr/bin/python3", "-c", HOLDER], stdin=subprocess.DEVNULL, stdout=open(out, "w"), stderr=subprocess.DEVNULL, start_new_session=True)
+                until("the ports", 10, lambda: "\n" in open(out).read())
+                fd = images_fd()
+                with connect() as c:
+                    good(c.ask(request(rpc.DUMP, fd, pid=p.pid, tcp_established=True)), fd)
+                    held = []
+                    for i in range(40):
+                        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+                            held += [i] if s.connect_ex("\0held.%d" % i) == 0 else []
+                    for port in map(int, open(out).read().split()):
+                        with socket.socket() as s:
+                            try:
+                                s.bind(("127.0.0.1", port))
+                            except OSError as e:
+                                held.append((port, e.errno))
+                    assert not held, held
+                p.wait()
+                with connect() as c:
+                    got = good(c.ask(request(rpc.RESTORE, fd, tcp_established=True)), fd)
+                os.kill(got.restore.pid, signal.SIGKILL)
+                until("the end", 5, lambda: not alive(got.restore.pid))
+                os.close(fd)
+
+
 def test_every_type_is_answered():
     with service_and_swrk() as ways:
         for connect in ways:

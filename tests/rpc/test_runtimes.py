@@ -46,7 +46,7 @@ def test_runc():
         p = runc("checkpoint", "--image-path", d, "--work-path", d, "box", ok=False)
         assert "Using CRIU 40200" in p.stderr and "type DUMP errno 95" in p.stderr, p.stderr
         log = open(d + "/dump.log").read()
-        assert re.search(r"Error \(.*pid %d: in another namespace \(pid, net, mnt, uts, ipc.*\) .*\[task-namespace\]" % pid, log), log
+        assert re.search(r"Error \(.*pid %d: in another namespace \(pid, net, mnt, ipc, uts.*\) .*\[task-namespace\]" % pid, log), log
         assert log.count("Error (") == 2, log  # that, and "Dumping FAILED."
         assert alive(pid) and json.loads(runc("state", "box").stdout)["status"] == "running"
         assert not [f for f in os.listdir(d) if f.endswith(".img")]
