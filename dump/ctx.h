@@ -88,11 +88,12 @@ struct dump_ctx {
 	int *kept; /* copies of sockets: dump/files_kept.c */
 	size_t nr_kept, kept_room;
 	struct dump_shmem *shmems;
-	long cpus;                           /* online */
-	SeccompEntry *seccomp;               /* the filters of all tasks, or NULL */
-	struct proc_text text;               /* for whoever reads a file of /proc */
-	uint64_t deadline_ns;                /* CLOCK_MONOTONIC: --timeout */
-	uint64_t seize_ns, stop_ns, thaw_ns; /* freezing begins, all is still, all may go */
+	long cpus;             /* online */
+	SeccompEntry *seccomp; /* the filters of all tasks, or NULL */
+	struct proc_text text; /* for whoever reads a file of /proc */
+	uint64_t deadline_ns;  /* CLOCK_MONOTONIC: --timeout */
+	uint64_t start_ns, seize_ns, stop_ns,
+		thaw_ns;          /* freezing begins, all is still, all may go */
 	pid_t rescue[RESCUE_MAX]; /* tasks with something left in them by a tool that died */
 	size_t nr_rescue;
 	size_t causes_before; /* in the report when the dump began */
@@ -156,6 +157,7 @@ int file_blocker_at(struct dump_ctx *ctx, const struct fd_info *fi, const char *
 int dump_freeze(struct dump_ctx *ctx); /* the whole tree stopped, pstree and dump_tasks made */
 void dump_thaw(struct dump_ctx *ctx);  /* everything as it was found; safe at any stage */
 int dump_kill(struct dump_ctx *ctx);
+void dump_gone(struct dump_ctx *ctx);
 int dump_stop(struct dump_ctx *ctx);   /* SIGSTOP for all, before the thaw */
 void dump_close(struct dump_ctx *ctx); /* the descriptors of all tasks */
 /* tasks.c and friends */

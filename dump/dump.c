@@ -158,18 +158,39 @@ static int stage_commit(struct dump_ctx *ctx)
 	return ret;
 }
 
+static void fill_stats(struct dump_ctx *ctx)
+{
+	uint64_t end_ns = backoff_now();
+
+	ctx->stats->total_us = (end_ns - ctx->start_ns) / 1000;
+	ctx->stats->freezing_us = (ctx->stop_ns - ctx->seize_ns) / 1000;
+	ctx->stats->frozen_us = ((ctx->thaw_ns ? ctx->thaw_ns : end_ns) - ctx->stop_ns) / 1000;
+}
+
 static int stage_end(struct dump_ctx *ctx)
 {
+	int ret = 0;
+
 	switch (ctx->opts->final) {
 	case DUMP_KILL:
 		dump_guardian_kill(ctx);
 		tcp_kept(ctx);
-		return dump_kill(ctx);
+		ret = dump_kill(ctx);
+		break;
 	case DUMP_LEAVE_STOPPED:
-		return dump_stop(ctx);
+		ret = dump_stop(ctx);
+		break;
 	default:
-		return 0;
+		break;
 	}
+	if (ret)
+		return ret;
+	fill_stats(ctx);
+	if (ctx->opts->done)
+		ctx->opts->done(ctx->opts->arg, ctx->stats);
+	if (ctx->opts->final == DUMP_KILL)
+		dump_gone(ctx);
+	return 0;
 }
 
 static const struct stage stages[] = {
@@ -224,15 +245,6 @@ static int run_stages(struct dump_ctx *ctx)
 	return ret;
 }
 
-static void fill_stats(struct dump_ctx *ctx, uint64_t start_ns)
-{
-	uint64_t end_ns = backoff_now();
-
-	ctx->stats->total_us = (end_ns - start_ns) / 1000;
-	ctx->stats->freezing_us = (ctx->stop_ns - ctx->seize_ns) / 1000;
-	ctx->stats->frozen_us = ((ctx->thaw_ns ? ctx->thaw_ns : end_ns) - ctx->stop_ns) / 1000;
-}
-
 /* One try; -EBUSY with ctx->nr_rescue: another one may do better. */
 static int dump_once(struct dump_ctx *ctx)
 {
@@ -264,6 +276,7 @@ static int dump_run(const struct dump_opts *o, struct report *r, struct dump_sta
 			.opts = o, .report = r, .stats = stats, .write = write, .room = -1
 		};
 		ctx.causes_before = report_count(r);
+		ctx.start_ns = start_ns;
 		*stats = (struct dump_stats){ 0 };
 		ctx.deadline_ns = start_ns + (o->timeout ? o->timeout : TIMEOUT_S) * 1000000000ull;
 		ret = dump_once(&ctx);
@@ -277,8 +290,6 @@ static int dump_run(const struct dump_opts *o, struct report *r, struct dump_sta
 	if (again)
 		fail(r, "task-left", EBUSY, "pid %d: what a dump that died left in it stays",
 		     ctx.rescue[0]);
-	if (!ret)
-		fill_stats(&ctx, start_ns);
 	if (!ret && out)
 		*out = ctx.tree;
 	else
@@ -290,13 +301,14 @@ static int dump_run(const struct dump_opts *o, struct report *r, struct dump_sta
  * dump_tree - a process tree to images
  * @o: what to dump and what becomes of the tree
  * @r: gets every cause of a failure
- * @stats: what was done; only valid on success
  *
  * Return: 0 or -errno recorded: then the tree is as it was found.
  */
-int dump_tree(const struct dump_opts *o, struct report *r, struct dump_stats *stats)
+int dump_tree(const struct dump_opts *o, struct report *r)
 {
-	return dump_run(o, r, stats, true, NULL);
+	struct dump_stats stats;
+
+	return dump_run(o, r, &stats, true, NULL);
 }
 
 /**

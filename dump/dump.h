@@ -29,6 +29,8 @@ struct dump_guardian {
 int dump_guardian_new(struct dump_guardian *g);
 void dump_guardian_end(struct dump_guardian *g);
 
+struct dump_stats;
+
 /* One request. All zero but pid and images_fd is a plain dump. */
 struct dump_opts {
 	pid_t pid;
@@ -60,6 +62,11 @@ struct dump_opts {
 	void (*progress)(void *arg, uint64_t done, uint64_t total);
 	/* Action scripts: called with CRIU's action name; non-zero vetoes. May be NULL. */
 	int (*action)(void *arg, const char *name);
+	/*
+	 * The images are complete, and the tree runs, is stopped, or is about to end: there is
+	 * time for something until it has. May be NULL.
+	 */
+	void (*done)(void *arg, const struct dump_stats *stats);
 	void *arg;
 };
 
@@ -71,7 +78,7 @@ struct dump_stats {
 	size_t tasks, threads, files;
 };
 
-int dump_tree(const struct dump_opts *o, struct report *r, struct dump_stats *stats);
+int dump_tree(const struct dump_opts *o, struct report *r);
 
 /*
  * dump_state - the collecting stages without a writer: the live tree as a

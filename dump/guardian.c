@@ -282,14 +282,15 @@ void dump_guardian_kill(struct dump_ctx *ctx)
  * dump_guardian_stop - end the guardian
  * @ctx: the dump
  *
- * It is waited for here unless the caller of the dump does that, and nothing
- * of the tree is left in it: addresses of sockets are free when a dump is done.
+ * Unless the caller of the dump does that. But nothing of the tree is left in
+ * it, as addresses of sockets are free when a dump is done, nor anything that it
+ * would take out of a tree that a failed dump lets go.
  */
 void dump_guardian_stop(struct dump_ctx *ctx)
 {
 	if (ctx->guardian == &ctx->own_guardian || ctx->guardian_has_sockets)
 		dump_guardian_end(ctx->guardian);
-	else if (ctx->guardian)
+	else if (ctx->guardian && !ctx->committed)
 		let_go(ctx->guardian);
 	ctx->guardian = NULL;
 }

@@ -144,15 +144,13 @@ static void wait_gone(struct dump_ctx *ctx, uint64_t until_ns)
  * @ctx: the dump; its images are complete and on disk
  *
  * From the first step on the death of this program kills the tree too, so that
- * it never is alive in part. Returns when the dead have gone, or after 2 s.
+ * it never is alive in part. dump_gone() waits until it has gone.
  *
  * Return: 0 or -errno recorded.
  */
 int dump_kill(struct dump_ctx *ctx)
 {
-	uint64_t until_ns = backoff_now() + GONE_MS * 1000000ull;
 	struct pstree_item *it;
-	bool reaped;
 	int ret = 0;
 
 	list_for_each(it, &ctx->tree->items, list)
@@ -164,13 +162,25 @@ int dump_kill(struct dump_ctx *ctx)
 		if (err < 0 && err != -ESRCH)
 			ret = fail(ctx->report, "kill", -err, "pid %d: SIGKILL", it->pid);
 	}
-	/* There is time for this while they end. */
-	reaped = parent_will_reap(ctx);
+	ctx->thaw_ns = backoff_now();
+	return ret;
+}
+
+/**
+ * dump_gone - wait until the tree has ended
+ * @ctx: the dump; dump_kill() has been called
+ *
+ * Returns when the dead have gone, or after 2 s.
+ */
+void dump_gone(struct dump_ctx *ctx)
+{
+	uint64_t until_ns = backoff_now() + GONE_MS * 1000000ull;
+	bool reaped = parent_will_reap(ctx);
+	struct pstree_item *it;
+
 	list_for_each(it, &ctx->tree->items, list)
 		task_reap(it->dump, until_ns);
 	files_kept_close(ctx);
-	ctx->thaw_ns = backoff_now();
-	if (!ret && reaped)
+	if (reaped)
 		wait_gone(ctx, until_ns);
-	return ret;
 }

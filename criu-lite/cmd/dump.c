@@ -31,6 +31,11 @@ static void on_progress(void *arg, uint64_t done, uint64_t total)
 	progress_step(&((struct dump_run *)arg)->bar, done, total);
 }
 
+static void on_done(void *arg, const struct dump_stats *stats)
+{
+	stats_dump(((struct dump_run *)arg)->c, stats);
+}
+
 /**
  * cmd_dump - `criu-lite dump`
  * @c: the run
@@ -41,7 +46,6 @@ int cmd_dump(struct cmd *c)
 {
 	const struct options *o = c->o;
 	struct dump_run run = { .c = c };
-	struct dump_stats stats = { 0 };
 	struct dump_opts opts = {
 		.pid = (pid_t)o->tree,
 		.final = o->leave_running   ? DUMP_LEAVE_RUNNING
@@ -70,6 +74,7 @@ int cmd_dump(struct cmd *c)
 		.own_ns = c->job ? c->job->own_ns : NULL,
 		.progress = on_progress,
 		.action = on_action,
+		.done = on_done,
 		.arg = &run,
 	};
 	struct dump_guardian guardian = { 0 };
@@ -86,7 +91,7 @@ int cmd_dump(struct cmd *c)
 	opts.tcp_rules = rules;
 	opts.images_fd = c->images_fd;
 	progress_start(&run.bar, "dump");
-	ret = dump_tree(&opts, c->r, &stats);
+	ret = dump_tree(&opts, c->r);
 	progress_end(&run.bar);
 	if (ret < 0) {
 		dump_guardian_end(&guardian);
@@ -94,7 +99,6 @@ int cmd_dump(struct cmd *c)
 		return ret;
 	}
 	c->veto = 0;
-	stats_dump(c, &stats);
 	session_ready(c);
 	dump_guardian_end(&guardian);
 	log_info(c->r, "Dumping finished successfully");
