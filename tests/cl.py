@@ -45,14 +45,17 @@ def main(names=None):
 
 
 def until(what, seconds, f, *args):
-    end = time.monotonic() + seconds
+    """Looks again and again. Where the whole machine stood still meanwhile, that is not counted."""
+    left = seconds
     while True:
+        begin = time.monotonic()
         got = f(*args)
         if got:
             return got
-        if time.monotonic() > end:
+        if left <= 0:
             raise AssertionError("waited %g s for %s" % (seconds, what))
         time.sleep(0.01)
+        left -= min(time.monotonic() - begin, 0.2)
 
 
 def stat(pid):
