@@ -88,12 +88,12 @@ struct dump_ctx {
 	int *kept; /* copies of sockets: dump/files_kept.c */
 	size_t nr_kept, kept_room;
 	struct dump_shmem *shmems;
-	long cpus;             /* online */
-	SeccompEntry *seccomp; /* the filters of all tasks, or NULL */
-	struct proc_text text; /* for whoever reads a file of /proc */
-	uint64_t deadline_ns;  /* CLOCK_MONOTONIC: --timeout */
-	uint64_t start_ns, seize_ns, stop_ns,
-		thaw_ns;          /* freezing begins, all is still, all may go */
+	long cpus;                           /* online */
+	SeccompEntry *seccomp;               /* the filters of all tasks, or NULL */
+	struct proc_text text;               /* for whoever reads a file of /proc */
+	uint64_t deadline_ns;                /* CLOCK_MONOTONIC: --timeout */
+	uint64_t start_ns;                   /* of the first try */
+	uint64_t seize_ns, stop_ns, thaw_ns; /* freezing begins, all is still, all may go */
 	pid_t rescue[RESCUE_MAX]; /* tasks with something left in them by a tool that died */
 	size_t nr_rescue;
 	size_t causes_before; /* in the report when the dump began */
